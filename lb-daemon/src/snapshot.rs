@@ -1,0 +1,206 @@
+//! What the daemon shows of itself: a read-only view, the same for every output.
+//!
+//! The control socket answers with these shapes as JSON; `edgelb status` and `edgelb flows` print
+//! them. Fields are only ever added, so that scripts on `--json` keep working.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+
+use serde::{Deserialize, Serialize};
+
+/// Answer to `edgelb status`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of the running daemon.
+    pub version: String,
+    /// `[pool] name` of the configuration.
+    pub pool: String,
+    /// Seconds since the daemon started.
+    pub uptime_seconds: u64,
+    /// Every interface that carries the XDP program.
+    pub interfaces: Vec<InterfaceStatus>,
+    /// The VIPs, and which interface holds them.
+    pub vips: Vec<VipStatus>,
+    /// Every balanced service.
+    pub services: Vec<ServiceStatus>,
+    /// How full the flow tables are.
+    pub flow_table: FlowTableStatus,
+    /// Packets by verdict since the maps were made.
+    pub packets: PacketTotals,
+    /// Drops by reason; reasons that never occurred are left out.
+    pub drops: Vec<DropStatus>,
+}
+
+/// One interface with the program on it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InterfaceStatus {
+    /// Kernel name of the interface.
+    pub name: String,
+    /// Kernel index of the interface.
+    pub index: u32,
+    /// `external` or `internal`.
+    pub zone: String,
+    /// `native`, or `generic` where the driver has no XDP of its own (several times slower).
+    pub mode: String,
+}
+
+/// One VIP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VipStatus {
+    /// Name in the configuration: `access`, `webconf`, `av`, `internal`, or the name of a service.
+    pub name: String,
+    /// The address.
+    pub address: Ipv4Addr,
+    /// The interface that holds it.
+    pub interface: String,
+    /// True where edgelb put the address there and takes it away at a clean stop.
+    pub managed: bool,
+}
+
+/// One balanced service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ServiceStatus {
+    /// Name of the service: `access-443`, or that of `[[services]]`.
+    pub name: String,
+    /// VIP and port.
+    pub listen: SocketAddrV4,
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// `snat` or `dnat`.
+    pub treatment: String,
+    /// Sums over the nodes.
+    pub traffic: Traffic,
+    /// Flows by state, over all nodes.
+    pub flows: FlowCounts,
+    /// The nodes behind the service.
+    pub nodes: Vec<NodeStatus>,
+}
+
+/// One node of one service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct NodeStatus {
+    /// Name in the configuration.
+    pub name: String,
+    /// Where the service listens on the node.
+    pub address: SocketAddrV4,
+    /// Share of new flows, relative to the weights of the other nodes.
+    pub weight: u32,
+    /// `up`: takes new flows.
+    pub state: String,
+    /// Packets and bytes to and from this node for this service.
+    pub traffic: Traffic,
+    /// Flows by state.
+    pub flows: FlowCounts,
+    /// Flows opened since the maps were made.
+    pub opened: u64,
+}
+
+/// Packets and bytes, counted at IP level (bytes are IP total lengths, without Ethernet).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Traffic {
+    /// From clients to nodes.
+    pub packets_in: u64,
+    /// From clients to nodes.
+    pub bytes_in: u64,
+    /// From nodes to clients.
+    pub packets_out: u64,
+    /// From nodes to clients.
+    pub bytes_out: u64,
+}
+
+/// Number of flows by state, as of the last walk over the table.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowCounts {
+    /// Not yet confirmed by both sides.
+    pub half_open: u64,
+    /// Confirmed and in use.
+    pub established: u64,
+    /// A RST or FIN was seen.
+    pub closing: u64,
+}
+
+/// How full the flow tables are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowTableStatus {
+    /// Flows that fit into the established table.
+    pub capacity: u64,
+    /// Flows in it.
+    pub used: u64,
+    /// Flows that fit into the half-open table before the oldest are pushed out.
+    pub half_open_capacity: u64,
+    /// Flows in it.
+    pub half_open_used: u64,
+    /// Seconds an idle flow is kept, by state.
+    pub idle: IdleTimeouts,
+}
+
+/// Idle timeouts in force, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IdleTimeouts {
+    /// Established TCP.
+    pub tcp_established: u64,
+    /// TCP before the handshake is complete.
+    pub tcp_half_open: u64,
+    /// TCP after a RST or FIN.
+    pub tcp_closing: u64,
+    /// UDP.
+    pub udp: u64,
+}
+
+/// Packets by verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PacketTotals {
+    /// Sent out of the interface they came in by.
+    pub transmitted: u64,
+    /// Sent out of another interface.
+    pub redirected: u64,
+    /// Given to this machine's own network stack.
+    pub passed: u64,
+    /// Dropped, for whatever reason.
+    pub dropped: u64,
+}
+
+/// Drops for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DropStatus {
+    /// Stable name, in kebab case.
+    pub reason: String,
+    /// One line for the reader.
+    pub meaning: String,
+    /// Packets dropped.
+    pub packets: u64,
+}
+
+/// One live flow; answer to `edgelb flows` is a list of these.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FlowStatus {
+    /// `tcp` or `udp`.
+    pub protocol: String,
+    /// `snat` or `dnat`.
+    pub treatment: String,
+    /// Name of the service.
+    pub service: String,
+    /// Name of the node.
+    pub node: String,
+    /// Who asked.
+    pub client: SocketAddrV4,
+    /// What was asked.
+    pub vip: SocketAddrV4,
+    /// The source that the node sees: the VIP and the SNAT port, or the client itself (`dnat`).
+    pub source: SocketAddrV4,
+    /// Where the node is asked.
+    pub node_address: SocketAddrV4,
+    /// `half-open`, `established` or `closing`.
+    pub state: String,
+    /// Seconds since the first packet.
+    pub age_seconds: u64,
+    /// Seconds since the last packet, accurate to the data path's tick of one second.
+    pub idle_seconds: u64,
+    /// Packets from the client.
+    pub packets_in: u64,
+    /// Packets from the node.
+    pub packets_out: u64,
+    /// Bytes from the client (IP total lengths).
+    pub bytes_in: u64,
+    /// Bytes from the node (IP total lengths).
+    pub bytes_out: u64,
+}
