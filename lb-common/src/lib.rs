@@ -1,1 +1,17 @@
-//! x
+//! What the data path and the daemon share: wire types and the layout of every map.
+//!
+//! All types here are plain values of fixed layout (`repr(C)`, no padding), because the kernel
+//! copies them byte by byte between the two sides. Addresses and ports are held in wire order and
+//! only leave it through the conversions in [`net`].
+
+#![no_std]
+
+pub mod counters;
+pub mod drop_reason;
+pub mod event;
+pub mod flow;
+pub mod interface;
+pub mod names;
+pub mod net;
+pub mod next_hop;
+pub mod service;

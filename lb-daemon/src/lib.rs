@@ -1,1 +1,19 @@
-//! x
+//! The daemon of edgelb: reads the configuration, loads the data path and keeps its maps right.
+
+pub mod addresses;
+pub mod api;
+pub mod cli;
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod contents;
+pub mod controller;
+pub mod datapath;
+pub mod expiry;
+pub mod logging;
+pub mod maglev;
+pub mod neighbours;
+pub mod network;
+pub mod plan;
+pub mod snapshot;
+pub mod view;

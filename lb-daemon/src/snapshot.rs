@@ -149,10 +149,8 @@ pub struct IdleTimeouts {
 /// Packets by verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PacketTotals {
-    /// Sent out of the interface they came in by.
-    pub transmitted: u64,
-    /// Sent out of another interface.
-    pub redirected: u64,
+    /// Rewritten and sent on, over all services.
+    pub forwarded: u64,
     /// Given to this machine's own network stack.
     pub passed: u64,
     /// Dropped, for whatever reason.

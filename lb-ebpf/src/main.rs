@@ -1,1 +1,95 @@
-fn main(){}
+//! The XDP program of edgelb: a packet's way in one screen.
+//!
+//! On a host target this is an empty program, so that the workspace builds without a BPF compiler.
+
+#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+// For the atomic instructions of `bpf::atomic`; the BPF build allows unstable features.
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
+#![allow(clippy::inline_always)]
+
+#[cfg(target_arch = "bpf")]
+mod bpf;
+
+#[cfg(target_arch = "bpf")]
+mod program {
+    use aya_ebpf::{
+        bindings::xdp_action::{XDP_DROP, XDP_PASS, XDP_REDIRECT, XDP_TX},
+        helpers::generated::bpf_redirect,
+        macros::xdp,
+        programs::XdpContext,
+    };
+    use lb_common::drop_reason::DropReason;
+    use lb_ebpf::{
+        apply::apply,
+        decide::decide,
+        packet::Packet,
+        parse::{Parsed, parse},
+        tables::Tables as _,
+        verdict::{Forward, Verdict},
+    };
+
+    use super::bpf::{clock, frame::XdpFrame, maps, maps::Maps};
+
+    /// Runs for every packet of every interface that edgelb is attached to.
+    #[xdp]
+    pub fn edgelb(context: XdpContext) -> u32 {
+        let ingress = context.ingress_ifindex() as u32;
+        let tables = Maps::new(&context);
+        let Some(interface) = tables.interface(ingress) else {
+            return XDP_PASS;
+        };
+        let mut frame = XdpFrame::new(&context);
+        let packet = match parse(&mut frame, &interface) {
+            Ok(Parsed::Packet(packet)) => packet,
+            Ok(Parsed::Foreign) => return pass(),
+            Err(reason) => return drop(reason),
+        };
+        match decide(&packet, &tables, clock::now()) {
+            Verdict::Forward(to) => match apply(&mut frame, &packet, &to) {
+                Ok(()) => send(&packet, &to, ingress),
+                Err(reason) => drop(reason),
+            },
+            Verdict::Pass => pass(),
+            Verdict::Drop(reason) => drop(reason),
+        }
+    }
+
+    #[inline(always)]
+    fn send(packet: &Packet, to: &Forward, ingress: u32) -> u32 {
+        maps::count_forwarded(to.node_cell, to.direction, packet.length);
+        if to.next_hop.interface == ingress {
+            return XDP_TX;
+        }
+        // SAFETY: the helper only notes the interface for when the program has returned.
+        match unsafe { bpf_redirect(to.next_hop.interface, 0) } as u32 {
+            XDP_REDIRECT => XDP_REDIRECT,
+            // Only for flags that this call does not set.
+            _ => XDP_DROP,
+        }
+    }
+
+    #[inline(always)]
+    fn pass() -> u32 {
+        maps::count_verdict(DropReason::Passed as u32);
+        XDP_PASS
+    }
+
+    #[inline(always)]
+    fn drop(reason: DropReason) -> u32 {
+        maps::count_verdict(reason as u32);
+        XDP_DROP
+    }
+
+    #[panic_handler]
+    fn panic(_: &core::panic::PanicInfo) -> ! {
+        // The verifier proves that nothing gets here: it refuses a program that could loop for ever.
+        loop {}
+    }
+
+    #[unsafe(link_section = "license")]
+    #[unsafe(no_mangle)]
+    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+}
+
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}

@@ -1,0 +1,100 @@
+//! Why a packet was dropped: one list for data path, status, metrics and documentation.
+
+macro_rules! drop_reasons {
+    ($($(#[doc = $meaning:literal])+ $variant:ident = $name:literal,)+) => {
+        /// Why a packet was dropped.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(u32)]
+        pub enum DropReason {
+            /// Never given: cell 0 of the counters is for packets that went to the kernel.
+            #[doc(hidden)]
+            Passed = 0,
+            $($(#[doc = $meaning])+ $variant,)+
+        }
+
+        impl DropReason {
+            /// Every reason, in the order of its number.
+            pub const ALL: &[Self] = &[$(Self::$variant,)+];
+
+            /// Stable name, as in `edgelb status` and in metrics.
+            pub const fn name(self) -> &'static str {
+                match self {
+                    Self::Passed => "passed",
+                    $(Self::$variant => $name,)+
+                }
+            }
+
+            /// One line for people.
+            pub const fn meaning(self) -> &'static str {
+                match self {
+                    Self::Passed => "handed to the machine's own network stack",
+                    $(Self::$variant => concat!($($meaning,)+).trim_ascii_start(),)+
+                }
+            }
+        }
+    };
+}
+
+drop_reasons! {
+    /// frame shorter than an Ethernet header
+    EthernetTruncated = "ethernet-truncated",
+    /// IPv4 header cut off, or its version or header length is wrong
+    Ipv4Header = "ipv4-header",
+    /// IPv4 total length larger than the frame or smaller than the headers
+    Ipv4Length = "ipv4-length",
+    /// source address that no packet may have (0/8, 127/8, multicast, reserved, or a VIP)
+    Ipv4Source = "ipv4-source",
+    /// TCP header cut off, or its data offset is wrong
+    TcpHeader = "tcp-header",
+    /// UDP header cut off, or its length does not fit the packet
+    UdpHeader = "udp-header",
+    /// fragment for a VIP: its ports are not known
+    Fragment = "fragment",
+    /// time to live used up
+    TtlExpired = "ttl-expired",
+    /// larger than the next link's MTU
+    TooBig = "too-big",
+    /// to a VIP, on a port that is no service
+    PortClosed = "port-closed",
+    /// to a service, within no flow, and not a packet that opens one
+    NoFlow = "no-flow",
+    /// new flow refused: no node can take it
+    NoNode = "no-node",
+    /// new flow refused: every SNAT port towards this node is in use
+    SnatPortsExhausted = "snat-ports-exhausted",
+    /// new flow refused: the flow table is full
+    FlowTableFull = "flow-table-full",
+    /// new flow refused: the node already has a flow with these very addresses and ports
+    FlowCollision = "flow-collision",
+    /// the kernel has no route to the destination
+    NoRoute = "no-route",
+    /// the next hop has not answered ARP yet
+    NextHopUnresolved = "next-hop-unresolved",
+    /// no cell of the adjacency array is free
+    NextHopTableFull = "next-hop-table-full",
+    /// from the external to the internal side or back, or out of an interface without edgelb (H13)
+    ZoneCrossing = "zone-crossing",
+    /// frame changed between reading and writing it; cannot happen
+    FrameShrunk = "frame-shrunk",
+}
+
+/// Cells of the counters: one per reason and cell 0.
+pub const VERDICT_CELLS: u32 = 64;
+
+const _: () = assert!(DropReason::ALL.len() < VERDICT_CELLS as usize);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_dense_and_names_unique() {
+        for (index, reason) in DropReason::ALL.iter().enumerate() {
+            assert_eq!(*reason as usize, index + 1);
+            assert!(!reason.meaning().is_empty() && !reason.meaning().starts_with(' '));
+            for other in &DropReason::ALL[..index] {
+                assert_ne!(reason.name(), other.name());
+            }
+        }
+    }
+}

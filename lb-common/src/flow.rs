@@ -1,0 +1,177 @@
+//! The flow table: its key, its entry and what an entry goes through.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::net::{Ip4, Port, Protocol, Zone};
+
+/// A 5-tuple as it is on the wire, with the zone it came from.
+///
+/// The zone is part of the key so that a host on one side cannot speak in a flow of the other by
+/// forging its addresses (H13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FlowKey {
+    /// Source address.
+    pub source: Ip4,
+    /// Destination address.
+    pub destination: Ip4,
+    /// Source port.
+    pub source_port: Port,
+    /// Destination port.
+    pub destination_port: Port,
+    /// Number of the transport protocol.
+    pub protocol: u8,
+    zone: u8,
+    /// The kernel hashes and compares every byte of a key.
+    zero: [u8; 2],
+}
+
+impl FlowKey {
+    /// The key of a packet from `source` to `destination` that came in from `zone`.
+    #[inline(always)]
+    pub const fn new(
+        zone: Zone,
+        protocol: Protocol,
+        source: (Ip4, Port),
+        destination: (Ip4, Port),
+    ) -> Self {
+        Self::from_wire(zone, protocol as u8, source, destination)
+    }
+
+    /// The same for a protocol number just read from a packet, whatever it is.
+    #[inline(always)]
+    pub const fn from_wire(
+        zone: Zone,
+        protocol: u8,
+        source: (Ip4, Port),
+        destination: (Ip4, Port),
+    ) -> Self {
+        Self {
+            source: source.0,
+            destination: destination.0,
+            source_port: source.1,
+            destination_port: destination.1,
+            protocol,
+            zone: zone as u8,
+            zero: [0; 2],
+        }
+    }
+
+    /// The key of the packets that answer what `rewrite` makes of the packets of this key.
+    #[inline(always)]
+    pub const fn answer_to(&self, rewrite: &Rewrite) -> Self {
+        Self {
+            source: rewrite.destination,
+            destination: rewrite.source,
+            source_port: rewrite.destination_port,
+            destination_port: rewrite.source_port,
+            ..*self
+        }
+    }
+
+    /// Number of the zone, as in [`Zone`].
+    #[inline(always)]
+    pub const fn zone(&self) -> u8 {
+        self.zone
+    }
+}
+
+/// All that changes in a packet of a flow, ready to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Rewrite {
+    /// New source address.
+    pub source: Ip4,
+    /// New destination address.
+    pub destination: Ip4,
+    /// New source port.
+    pub source_port: Port,
+    /// New destination port.
+    pub destination_port: Port,
+    /// What the new addresses add to the IPv4 header checksum (RFC 1624, equation 3), as a
+    /// ones' complement sum in memory order.
+    pub address_delta: u16,
+    /// The same for the TCP or UDP checksum: addresses (pseudo header) and ports.
+    pub transport_delta: u16,
+}
+
+/// Which way a flow entry carries packets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct Direction(u8);
+
+impl Direction {
+    /// From the client to the node.
+    pub const TO_NODE: Self = Self(0);
+    /// From the node to the client.
+    pub const TO_CLIENT: Self = Self(1);
+}
+
+/// How far a direction of a flow has come.
+///
+/// In the half-open table an entry is `OPENING` until the node has answered, then `ANSWERED`; in the
+/// established table it is `ESTABLISHED` until its own direction shows a FIN or a RST.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct FlowState(u8);
+
+impl FlowState {
+    /// The client has asked.
+    pub const OPENING: Self = Self(0);
+    /// The node has answered; the client has yet to show that the answer reached it.
+    pub const ANSWERED: Self = Self(1);
+    /// Both sides have spoken.
+    pub const ESTABLISHED: Self = Self(2);
+    /// A FIN came by in this direction.
+    pub const FIN: Self = Self(3);
+    /// A RST came by in this direction.
+    pub const RESET: Self = Self(4);
+
+    /// True when a SYN from the client may open the flow anew and a short idle time ends it.
+    #[inline(always)]
+    pub const fn is_closing(self) -> bool {
+        self.0 >= Self::FIN.0
+    }
+}
+
+/// One direction of a flow. A flow is two of these, each under the key of its own packets.
+///
+/// 64 bytes: in the kernel's hash table an element is a head of 48 bytes, the key of 16 and this, so
+/// that head and key fill one cache line and the entry the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FlowEntry {
+    /// What to write.
+    pub rewrite: Rewrite,
+    /// Cell of the adjacency array; 0 until the first packet has looked it up.
+    pub next_hop: u32,
+    /// [`crate::next_hop::NextHop::generation`] at the time of that look-up.
+    pub generation: u32,
+    /// Index of the service.
+    pub service: u16,
+    /// Index of the node within the service.
+    pub node: u16,
+    /// Which way.
+    pub direction: Direction,
+    /// How far this direction has come.
+    pub state: FlowState,
+    /// [`crate::service::Treatment`] as a number.
+    pub treatment: u8,
+    /// Keeps the layout free of padding.
+    pub reserved: u8,
+    /// Second of the monotonic clock of the latest packet, to a tick.
+    pub last_seen: u32,
+    /// Second of the monotonic clock of the first packet.
+    pub opened: u32,
+    /// While the flow is half-open: the acknowledgment number that proves that the client has seen
+    /// the node's SYN-ACK.
+    pub expected_ack: u32,
+    /// Index of the pool that the SNAT port came from, [`crate::service::NO_POOL`] without SNAT.
+    pub snat_pool: u32,
+    /// Packets in this direction.
+    pub packets: u64,
+    /// Bytes in this direction (IP total length).
+    pub bytes: u64,
+}
+
+const _: () = assert!(size_of::<FlowKey>() == 16 && size_of::<FlowEntry>() == 64);

@@ -1,0 +1,134 @@
+//! The VIPs as addresses of this machine: the kernel answers ARP for them.
+
+use std::{net::Ipv4Addr, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use lb_common::next_hop::Neighbour;
+use tracing::{info, warn};
+
+use crate::{
+    network::{Link, Network},
+    plan::Plan,
+};
+
+/// How long another owner of a VIP has to answer ARP before the VIP is taken.
+const CLAIM_WAIT: Duration = Duration::from_millis(500);
+
+/// A VIP on an interface.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AssignedVip {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Name of the interface that holds it.
+    pub interface: String,
+    /// Index of that interface.
+    pub index: u32,
+    /// True where edgelb takes it away at a clean stop.
+    pub managed: bool,
+}
+
+/// Assigns every VIP of `plan` to the first interface of its zone (`manage_addresses`), or finds where
+/// an administrator has put it.
+///
+/// # Errors
+///
+/// A VIP that another machine answers ARP for, that another interface of this machine holds, or that
+/// nobody holds although `manage_addresses` is false.
+pub async fn assign(plan: &Plan, links: &[Link], network: &Network) -> Result<Vec<AssignedVip>> {
+    let mut assigned = Vec::new();
+    let mut claims = Vec::new();
+    for vip in &plan.vips {
+        let name = &plan
+            .interfaces
+            .iter()
+            .find(|interface| interface.zone == vip.zone)
+            .with_context(|| format!("VIP {}: no {} interface", vip.address, vip.zone.name()))?
+            .name;
+        let link = links
+            .iter()
+            .find(|link| link.name == *name)
+            .with_context(|| format!("interface {name}: there is no such interface"))?;
+        match (network.holder(vip.address).await?, plan.manage_addresses) {
+            (Some(holder), managed) => {
+                let Some(holder) = links.iter().find(|link| link.index == holder) else {
+                    bail!(
+                        "VIP {}: already in use on another interface of this machine; `ip address show to {}` names it",
+                        vip.address,
+                        vip.address
+                    );
+                };
+                info!("VIP {} is on {} already", vip.address, holder.name);
+                assigned.push(on(vip.address, holder, managed));
+            }
+            (None, true) => claims.push((vip.address, link)),
+            (None, false) => bail!(
+                "VIP {}: no interface has it, and interfaces.manage_addresses is false; `ip address add {}/32 dev {name}` assigns it",
+                vip.address,
+                vip.address
+            ),
+        }
+    }
+    refuse_foreign(&claims, network).await?;
+    for (address, link) in claims {
+        network.add_address(link.index, address).await?;
+        info!("VIP {address} assigned to {}", link.name);
+        assigned.push(on(address, link, true));
+    }
+    Ok(assigned)
+}
+
+fn on(address: Ipv4Addr, link: &Link, managed: bool) -> AssignedVip {
+    AssignedVip {
+        address,
+        interface: link.name.clone(),
+        index: link.index,
+        managed,
+    }
+}
+
+/// Refuses VIPs that another machine answers ARP for (RFC 5227, section 2.1): two owners of one
+/// address take turns in losing connections. The kernel's own neighbour table does the asking.
+async fn refuse_foreign(claims: &[(Ipv4Addr, &Link)], network: &Network) -> Result<()> {
+    if claims.is_empty() {
+        return Ok(());
+    }
+    let wanted: Vec<Neighbour> = claims
+        .iter()
+        .map(|(address, link)| Neighbour {
+            interface: link.index,
+            address: (*address).into(),
+        })
+        .collect();
+    for neighbour in &wanted {
+        network.keep_resolved(*neighbour).await?;
+    }
+    tokio::time::sleep(CLAIM_WAIT).await;
+    let known = network.neighbours().await?;
+    for neighbour in &wanted {
+        // The entry itself would keep the kernel from answering for the address as its own.
+        if let Err(error) = network.forget(*neighbour).await {
+            warn!("VIP {:?}: {error:#}", neighbour.address);
+        }
+    }
+    for report in known {
+        if wanted.contains(&report.neighbour)
+            && let Some(mac) = report.mac
+        {
+            bail!(
+                "VIP {:?}: already in use in the network, by {mac:?}; two machines with one address lose each other's connections",
+                report.neighbour.address
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Takes the managed VIPs away.
+pub async fn release(assigned: &[AssignedVip], network: &Network) {
+    for vip in assigned.iter().filter(|vip| vip.managed) {
+        match network.remove_address(vip.index, vip.address).await {
+            Ok(()) => info!("VIP {} taken from {}", vip.address, vip.interface),
+            Err(error) => warn!("VIP {}: {error:#}", vip.address),
+        }
+    }
+}

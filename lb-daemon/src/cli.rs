@@ -1,0 +1,77 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::config::paths;
+
+/// Load balancer for Lync and Skype for Business Edge pools, and for any TCP or UDP service.
+#[derive(Debug, Parser)]
+#[command(name = "edgelb", version, propagate_version = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Balance: load the data path, attach it and keep it right until SIGTERM or SIGINT.
+    Run(Run),
+    /// Validate a configuration file and exit.
+    Check(Check),
+    /// Show interfaces, services, nodes, traffic and drops of a running edgelb.
+    Status(Query),
+    /// Show the live flows of a running edgelb.
+    Flows(Query),
+}
+
+/// Options of `edgelb run`.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = paths::CONFIG)]
+    pub config: PathBuf,
+    /// Where `edgelb status` and the other commands reach this instance.
+    #[arg(long, value_name = "PATH", default_value = paths::CONTROL_SOCKET)]
+    pub control_socket: PathBuf,
+    /// Folder in a bpffs for the maps.
+    #[arg(long, value_name = "PATH", default_value = paths::PIN_DIR)]
+    pub pin_dir: PathBuf,
+    /// How to write the log (to standard error). RUST_LOG sets what is written.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Human)]
+    pub log_format: LogFormat,
+}
+
+/// Options of `edgelb check`.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = paths::CONFIG)]
+    pub config: PathBuf,
+    /// Show everything that follows from the file: VIPs, services, nodes, limits.
+    #[arg(long)]
+    pub print: bool,
+}
+
+/// Options of the commands that ask a running edgelb.
+#[derive(Debug, Args)]
+pub struct Query {
+    /// The control socket of the instance to ask.
+    #[arg(long, value_name = "PATH", default_value = paths::CONTROL_SOCKET)]
+    pub control_socket: PathBuf,
+    /// Print JSON, for programs.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people, in colour on a terminal.
+    Human,
+    /// One JSON object per line.
+    Json,
+}

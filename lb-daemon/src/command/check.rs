@@ -1,0 +1,108 @@
+//! `edgelb check`.
+
+use std::{path::Path, process::ExitCode};
+
+use anyhow::Result;
+use comfy_table::{Table, presets};
+
+use crate::{config::Config, contents::Contents, plan::Plan};
+
+/// Validates a configuration file.
+pub fn run(path: &Path, print: bool) -> Result<ExitCode> {
+    let config = Config::load(path)?;
+    let plan = Plan::of(&config);
+    Contents::of(&plan)?;
+    println!(
+        "{}: ok: {} VIPs, {} services, {} nodes",
+        path.display(),
+        plan.vips.len(),
+        plan.services.len(),
+        config.nodes.len(),
+    );
+    if print {
+        println!(
+            "\n{}\n\n{}\n\n{}\n\n{}",
+            interfaces(&plan),
+            vips(&plan),
+            services(&plan),
+            limits(&plan)
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn new_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    table
+}
+
+fn interfaces(plan: &Plan) -> Table {
+    let mut table = new_table(&["INTERFACE", "ZONE"]);
+    for interface in &plan.interfaces {
+        table.add_row([&interface.name, interface.zone.name()]);
+    }
+    table
+}
+
+fn vips(plan: &Plan) -> Table {
+    let mut table = new_table(&["VIP", "ADDRESS", "ZONE"]);
+    for vip in &plan.vips {
+        table.add_row([
+            vip.name.clone(),
+            vip.address.to_string(),
+            vip.zone.name().to_owned(),
+        ]);
+    }
+    table
+}
+
+fn services(plan: &Plan) -> Table {
+    let mut table = new_table(&[
+        "SERVICE",
+        "ROW",
+        "LISTEN",
+        "ZONE",
+        "TREATMENT",
+        "NODE",
+        "ADDRESS",
+        "WEIGHT",
+    ]);
+    for service in &plan.services {
+        for (number, node) in service.nodes.iter().enumerate() {
+            let first = |text: String| if number == 0 { text } else { String::new() };
+            table.add_row([
+                first(service.name.clone()),
+                first(service.row.unwrap_or("-").to_owned()),
+                first(format!("{}/{}", service.listen, service.protocol.name())),
+                first(service.zone.name().to_owned()),
+                first(service.treatment.name().to_owned()),
+                node.name.clone(),
+                node.address.to_string(),
+                node.weight.to_string(),
+            ]);
+        }
+    }
+    table
+}
+
+fn limits(plan: &Plan) -> Table {
+    let mut table = new_table(&["LIMIT", "VALUE"]);
+    let (limits, timeouts) = (&plan.limits, &plan.timeouts);
+    let duration = |duration| humantime::format_duration(duration).to_string();
+    for (name, value) in [
+        ("flows", limits.max_flows.to_string()),
+        ("half-open flows", limits.max_half_open.to_string()),
+        (
+            "SNAT ports per VIP, node and port",
+            format!("{}-{}", limits.snat_ports.start(), limits.snat_ports.end()),
+        ),
+        ("idle TCP, established", duration(timeouts.tcp_established)),
+        ("idle TCP, half-open", duration(timeouts.tcp_half_open)),
+        ("idle TCP, closing", duration(timeouts.tcp_closing)),
+        ("idle UDP", duration(timeouts.udp)),
+    ] {
+        table.add_row([name.to_owned(), value]);
+    }
+    table
+}

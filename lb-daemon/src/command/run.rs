@@ -1,0 +1,25 @@
+//! `edgelb run`.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+
+use crate::{cli, config::Config, controller::Controller, logging, plan::Plan};
+
+/// Runs until SIGTERM or SIGINT.
+pub fn run(options: &cli::Run) -> Result<ExitCode> {
+    logging::start(options.log_format);
+    let config = Config::load(&options.config)?;
+    let plan = Plan::of(&config);
+    // Two threads: one for the controller, which is busy with a walk at times, one for the rest.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start")?;
+    runtime.block_on(async {
+        let controller = Controller::start(plan, &options.control_socket, &options.pin_dir).await?;
+        controller.run().await
+    })?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,139 @@
+//! `edgelb status`.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use comfy_table::{Cell, CellAlignment, Table, presets};
+
+use crate::{
+    api::{Question, ask},
+    cli,
+    snapshot::Status,
+};
+
+/// Prints the state of a running edgelb.
+pub fn run(options: &cli::Query) -> Result<ExitCode> {
+    let status: Status = ask(&options.control_socket, Question::Status)?;
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&status)?);
+    } else {
+        print(&status);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(status: &Status) {
+    let table = &status.flow_table;
+    println!(
+        "edgelb {}, pool {}, up {}s",
+        status.version, status.pool, status.uptime_seconds
+    );
+    println!(
+        "flows    {} of {} established, {} of {} half-open",
+        table.used, table.capacity, table.half_open_used, table.half_open_capacity
+    );
+    println!(
+        "packets  {} forwarded, {} to this machine, {} dropped",
+        status.packets.forwarded, status.packets.passed, status.packets.dropped
+    );
+    println!(
+        "\n{}\n\n{}\n\n{}",
+        interfaces(status),
+        vips(status),
+        services(status)
+    );
+    if !status.drops.is_empty() {
+        println!("\n{}", drops(status));
+    }
+}
+
+fn new_table(header: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    table
+}
+
+fn right(number: impl ToString) -> Cell {
+    Cell::new(number.to_string()).set_alignment(CellAlignment::Right)
+}
+
+fn interfaces(status: &Status) -> Table {
+    let mut table = new_table(&["INTERFACE", "ZONE", "XDP"]);
+    for interface in &status.interfaces {
+        table.add_row([&interface.name, &interface.zone, &interface.mode]);
+    }
+    table
+}
+
+fn vips(status: &Status) -> Table {
+    let mut table = new_table(&["VIP", "ADDRESS", "INTERFACE", "ASSIGNED BY"]);
+    for vip in &status.vips {
+        let by = if vip.managed {
+            "edgelb"
+        } else {
+            "administrator"
+        };
+        table.add_row([
+            vip.name.clone(),
+            vip.address.to_string(),
+            vip.interface.clone(),
+            by.to_owned(),
+        ]);
+    }
+    table
+}
+
+fn services(status: &Status) -> Table {
+    let mut table = new_table(&[
+        "SERVICE",
+        "LISTEN",
+        "TREATMENT",
+        "NODE",
+        "ADDRESS",
+        "WEIGHT",
+        "STATE",
+        "FLOWS",
+        "HALF-OPEN",
+        "CLOSING",
+        "OPENED",
+        "PACKETS IN",
+        "PACKETS OUT",
+        "BYTES IN",
+        "BYTES OUT",
+    ]);
+    for service in &status.services {
+        for (number, node) in service.nodes.iter().enumerate() {
+            let first = |text: String| if number == 0 { text } else { String::new() };
+            table.add_row([
+                Cell::new(first(service.name.clone())),
+                Cell::new(first(format!("{}/{}", service.listen, service.protocol))),
+                Cell::new(first(service.treatment.clone())),
+                Cell::new(&node.name),
+                Cell::new(node.address),
+                right(node.weight),
+                Cell::new(&node.state),
+                right(node.flows.established),
+                right(node.flows.half_open),
+                right(node.flows.closing),
+                right(node.opened),
+                right(node.traffic.packets_in),
+                right(node.traffic.packets_out),
+                right(node.traffic.bytes_in),
+                right(node.traffic.bytes_out),
+            ]);
+        }
+    }
+    table
+}
+
+fn drops(status: &Status) -> Table {
+    let mut table = new_table(&["DROPPED", "REASON", "MEANING"]);
+    for drop in &status.drops {
+        table.add_row([
+            right(drop.packets),
+            Cell::new(&drop.reason),
+            Cell::new(&drop.meaning),
+        ]);
+    }
+    table
+}

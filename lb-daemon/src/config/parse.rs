@@ -1,0 +1,483 @@
+//! From text to a [`Config`]: every value by itself. How they fit together is [`super::check`]'s.
+
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    ops::RangeInclusive,
+    time::Duration,
+};
+
+use lb_common::{
+    net::{Protocol, Zone},
+    service::{FIRST_OWN_PORT, MAX_NODES, Treatment},
+};
+use toml::de::DeTable;
+
+use super::{
+    Config, Interfaces, Limits, Node, Pool, Problem, Role, Roles, Service, ServiceNode, Timeouts,
+    document::{Place, Section, Text, Value},
+};
+
+/// A configuration whose values are each right, and where those stand that must fit together.
+pub struct Located {
+    /// The configuration.
+    pub config: Config,
+    /// Every interface and its place.
+    pub interfaces: Vec<(String, Place)>,
+    /// Place of each VIP.
+    pub vips: Vec<(Role, Ipv4Addr, Place)>,
+    /// Place of `[vips]`, or of the file where there is none.
+    pub vips_place: Place,
+    /// Place of each node, and of each of its addresses.
+    pub nodes: Vec<(Place, Vec<(Role, Ipv4Addr, Place)>)>,
+    /// Place of the `listen` and `treatment` of each service.
+    pub services: Vec<(Place, Place)>,
+}
+
+const NAME: &str = "a name (letters, digits, \"-\", \"_\" and \".\", at most 64)";
+const WEIGHT: &str = "a weight; a whole number from 1 to 1000 is";
+const ADDRESS: &str =
+    "an IPv4 address of a host, such as \"203.0.113.10\" (IPv6 is not served yet)";
+const DURATION: &str =
+    "a time from 1s to 7d, such as \"30s\", \"2m\", \"60m\" or a whole number of seconds";
+
+/// Parses `text`; what is wrong goes to `problems`. `None` only where there is a problem.
+pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
+    let table = match DeTable::parse(text) {
+        Ok(table) => table.into_inner(),
+        Err(error) => {
+            let span = error.span().unwrap_or_default();
+            problems.push(Problem {
+                line: Text(text).line(&span),
+                key: String::new(),
+                message: format!("not TOML: {}", error.message()),
+            });
+            return None;
+        }
+    };
+    let top = Place {
+        line: 1,
+        key: String::new(),
+    };
+    let mut file = Section::new(Text(text), top, table);
+
+    let pool = section(&mut file, "pool", problems, pool);
+    let (interfaces, interface_places) =
+        section(&mut file, "interfaces", problems, interfaces).unzip();
+    let vips_value = file.take("vips");
+    let vips_place = vips_value
+        .as_ref()
+        .map_or_else(|| file.place().clone(), |value| value.place.clone());
+    let vips = match vips_value {
+        Some(value) => value.section(problems).map(|mut section| {
+            let roles = roles(&mut section, problems);
+            section.finish(problems);
+            roles
+        }),
+        None => Some(Vec::new()),
+    };
+    let nodes = tables(&mut file, "nodes", problems, node);
+    let services = tables(&mut file, "services", problems, service);
+    let timeouts = match file.take("timeouts") {
+        Some(value) => value
+            .section(problems)
+            .map(|section| timeouts(section, problems)),
+        None => Some(Timeouts::default()),
+    };
+    let limits = match file.take("limits") {
+        Some(value) => value
+            .section(problems)
+            .map(|section| limits(section, problems)),
+        None => Some(Limits::default()),
+    };
+    file.finish(problems);
+
+    let (vips, nodes, services) = (vips?, nodes?, services?);
+    let (node_configs, node_places): (Vec<Node>, Vec<_>) = nodes.into_iter().unzip();
+    let (service_configs, service_places): (Vec<Service>, Vec<_>) = services.into_iter().unzip();
+    Some(Located {
+        config: Config {
+            pool: pool?,
+            interfaces: interfaces?,
+            vips: of_roles(&vips),
+            nodes: node_configs,
+            services: service_configs,
+            timeouts: timeouts?,
+            limits: limits?,
+        },
+        interfaces: interface_places?,
+        vips,
+        vips_place,
+        nodes: node_places,
+        services: service_places,
+    })
+}
+
+/// A section that must be there.
+fn section<T>(
+    file: &mut Section,
+    key: &'static str,
+    problems: &mut Vec<Problem>,
+    parse: impl FnOnce(&mut Section, &mut Vec<Problem>) -> Option<T>,
+) -> Option<T> {
+    let value = file.require(key, &format!("a section [{key}]"), problems)?;
+    let mut section = value.section(problems)?;
+    let parsed = parse(&mut section, problems);
+    section.finish(problems);
+    parsed
+}
+
+/// A list of tables, `[[key]]`, empty where there is none.
+fn tables<T>(
+    file: &mut Section,
+    key: &'static str,
+    problems: &mut Vec<Problem>,
+    mut parse: impl FnMut(&mut Section, &mut Vec<Problem>) -> Option<T>,
+) -> Option<Vec<T>> {
+    let Some(value) = file.take(key) else {
+        return Some(Vec::new());
+    };
+    let wanted = format!("a list of tables; [[{key}]] starts each");
+    let mut parsed = Vec::new();
+    let mut complete = true;
+    for value in value.list(&wanted, problems)? {
+        let one = value.section(problems).and_then(|mut section| {
+            let one = parse(&mut section, problems);
+            section.finish(problems);
+            one
+        });
+        complete &= one.is_some();
+        parsed.extend(one);
+    }
+    complete.then_some(parsed)
+}
+
+fn pool(section: &mut Section, problems: &mut Vec<Problem>) -> Option<Pool> {
+    let name = name(section, problems);
+    let xmpp = flag(section, "xmpp", true, problems);
+    Some(Pool {
+        name: name?,
+        xmpp: xmpp?,
+    })
+}
+
+type Places = Vec<(String, Place)>;
+
+fn interfaces(section: &mut Section, problems: &mut Vec<Problem>) -> Option<(Interfaces, Places)> {
+    const LIST: &str = "a list of interface names, such as [\"ext0\"]";
+    let mut places = Vec::new();
+    let mut names = |value: Value, problems: &mut Vec<Problem>| {
+        let mut names = Vec::new();
+        for value in value.list(LIST, problems)? {
+            // The kernel's own limit (IFNAMSIZ).
+            let name = value.parsed(
+                "the name of an interface (1 to 15 characters)",
+                problems,
+                |text| {
+                    let good = (1..=15).contains(&text.len())
+                        && !text
+                            .contains(|c: char| c == '/' || c.is_whitespace() || c.is_control());
+                    good.then(|| text.to_owned())
+                },
+            )?;
+            places.push((name.clone(), value.place));
+            names.push(name);
+        }
+        Some(names)
+    };
+    let external = section
+        .require("external", LIST, problems)
+        .and_then(|value| {
+            let place = value.place.clone();
+            let names = names(value, problems)?;
+            if names.is_empty() {
+                place.problem(
+                    problems,
+                    "an empty list; at least one external interface is needed",
+                );
+            }
+            Some(names)
+        });
+    let internal = match section.take("internal") {
+        Some(value) => names(value, problems),
+        None => Some(Vec::new()),
+    };
+    let manage_addresses = flag(section, "manage_addresses", true, problems);
+    Some((
+        Interfaces {
+            external: external?,
+            internal: internal?,
+            manage_addresses: manage_addresses?,
+        },
+        places,
+    ))
+}
+
+fn roles(section: &mut Section, problems: &mut Vec<Problem>) -> Vec<(Role, Ipv4Addr, Place)> {
+    let mut roles = Vec::new();
+    for role in Role::ALL {
+        if let Some(value) = section.take(role.name())
+            && let Some(address) = value.parsed(ADDRESS, problems, host_address)
+        {
+            roles.push((role, address, value.place));
+        }
+    }
+    roles
+}
+
+fn of_roles(list: &[(Role, Ipv4Addr, Place)]) -> Roles {
+    let of = |wanted| {
+        list.iter()
+            .find(|(role, ..)| *role == wanted)
+            .map(|(_, address, _)| *address)
+    };
+    Roles {
+        access: of(Role::Access),
+        webconf: of(Role::Webconf),
+        av: of(Role::Av),
+        internal: of(Role::Internal),
+    }
+}
+
+type NodePlaces = (Place, Vec<(Role, Ipv4Addr, Place)>);
+
+fn node(section: &mut Section, problems: &mut Vec<Problem>) -> Option<(Node, NodePlaces)> {
+    let name = name(section, problems);
+    let addresses = roles(section, problems);
+    let weight = weight(section, problems);
+    let node = Node {
+        name: name?,
+        addresses: of_roles(&addresses),
+        weight: weight?,
+    };
+    Some((node, (section.place().clone(), addresses)))
+}
+
+fn service(
+    section: &mut Section,
+    problems: &mut Vec<Problem>,
+) -> Option<(Service, (Place, Place))> {
+    let name = name(section, problems);
+    let listen = section.require(
+        "listen",
+        "an address such as \"203.0.113.40:5061/tcp\"",
+        problems,
+    );
+    let listen_place = listen
+        .as_ref()
+        .map_or_else(|| section.place().clone(), |value| value.place.clone());
+    let listen = listen.and_then(|value| {
+        value.parsed(
+            "address, port and protocol, such as \"203.0.113.40:5061/tcp\" or \"203.0.113.40:3478/udp\"",
+            problems,
+            listen_address,
+        )
+    });
+    let treatment = section.require("treatment", "\"snat\" or \"dnat\"", problems);
+    let treatment_place = treatment
+        .as_ref()
+        .map_or_else(|| section.place().clone(), |value| value.place.clone());
+    let treatment = treatment.and_then(|value| {
+        value.parsed(
+            "a treatment; \"snat\" (the node sees the VIP) and \"dnat\" (the node sees the client) are",
+            problems,
+            |text| match text {
+                "snat" => Some(Treatment::Snat),
+                "dnat" => Some(Treatment::Dnat),
+                _ => None,
+            },
+        )
+    });
+    let zone = match section.take("zone") {
+        None => Some(Zone::External),
+        Some(value) => value.parsed(
+            "a zone; \"external\" and \"internal\" are",
+            problems,
+            |text| match text {
+                "external" => Some(Zone::External),
+                "internal" => Some(Zone::Internal),
+                _ => None,
+            },
+        ),
+    };
+    let nodes = section
+        .require("nodes", "a list of nodes", problems)
+        .and_then(|value| {
+            let place = value.place.clone();
+            let wanted =
+                "a list of nodes, such as [ { name = \"a\", address = \"203.0.113.41:5061\" } ]";
+            let mut nodes = Vec::new();
+            for value in value.list(wanted, problems)? {
+                let mut section = value.section(problems)?;
+                let node = service_node(&mut section, problems);
+                section.finish(problems);
+                nodes.push(node?);
+            }
+            if nodes.is_empty() || nodes.len() > MAX_NODES as usize {
+                place.problem(
+                    problems,
+                    format!(
+                        "{} nodes; 1 to {MAX_NODES} fit behind a service",
+                        nodes.len()
+                    ),
+                );
+            }
+            Some(nodes)
+        });
+    let (listen, protocol) = listen?;
+    let service = Service {
+        name: name?,
+        listen,
+        protocol,
+        zone: zone?,
+        treatment: treatment?,
+        nodes: nodes?,
+    };
+    Some((service, (listen_place, treatment_place)))
+}
+
+fn service_node(section: &mut Section, problems: &mut Vec<Problem>) -> Option<ServiceNode> {
+    let name = name(section, problems);
+    let address = section
+        .require(
+            "address",
+            "an address such as \"203.0.113.41:5061\"",
+            problems,
+        )
+        .and_then(|value| {
+            value.parsed(
+                "address and port of a host, such as \"203.0.113.41:5061\"",
+                problems,
+                socket_address,
+            )
+        });
+    let weight = weight(section, problems);
+    Some(ServiceNode {
+        name: name?,
+        address: address?,
+        weight: weight?,
+    })
+}
+
+fn timeouts(mut section: Section, problems: &mut Vec<Problem>) -> Timeouts {
+    let default = Timeouts::default();
+    let mut duration = |key, default| {
+        section
+            .take(key)
+            .and_then(|value| {
+                let duration = value
+                    .integer()
+                    .map(Duration::from_secs)
+                    .or_else(|| humantime::parse_duration(value.text()?).ok())
+                    .filter(|duration| {
+                        (Duration::from_secs(1)..=Duration::from_hours(7 * 24)).contains(duration)
+                    });
+                if duration.is_none() {
+                    value.not(DURATION, problems);
+                }
+                duration
+            })
+            .unwrap_or(default)
+    };
+    let timeouts = Timeouts {
+        tcp_established: duration("tcp_established", default.tcp_established),
+        tcp_half_open: duration("tcp_half_open", default.tcp_half_open),
+        tcp_closing: duration("tcp_closing", default.tcp_closing),
+        udp: duration("udp", default.udp),
+    };
+    section.finish(problems);
+    timeouts
+}
+
+fn limits(mut section: Section, problems: &mut Vec<Problem>) -> Limits {
+    let default = Limits::default();
+    let mut flows = |key, default: u32, problems: &mut Vec<Problem>| {
+        section
+            .take(key)
+            .and_then(|value| {
+                value.number(
+                    16..16_777_217,
+                    "a number of flows; a whole number from 16 to 16777216 is",
+                    problems,
+                )
+            })
+            .and_then(|number| u32::try_from(number).ok())
+            .unwrap_or(default)
+    };
+    let max_flows = flows("max_flows", default.max_flows, problems);
+    let max_half_open = flows("max_half_open", default.max_half_open, problems);
+    let snat_ports = section.take("snat_ports").and_then(|value| {
+        let wanted = format!(
+            "a range of ports within 1024-{}, such as \"1024-{}\" ({FIRST_OWN_PORT} and up are for health checks)",
+            FIRST_OWN_PORT - 1,
+            FIRST_OWN_PORT - 1
+        );
+        value.parsed(&wanted, problems, port_range)
+    });
+    section.finish(problems);
+    Limits {
+        max_flows,
+        max_half_open,
+        snat_ports: snat_ports.unwrap_or(default.snat_ports),
+    }
+}
+
+fn name(section: &mut Section, problems: &mut Vec<Problem>) -> Option<String> {
+    section
+        .require("name", "a name", problems)?
+        .parsed(NAME, problems, |text| {
+            let good = (1..=64).contains(&text.len())
+                && text
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+            good.then(|| text.to_owned())
+        })
+}
+
+fn weight(section: &mut Section, problems: &mut Vec<Problem>) -> Option<u16> {
+    match section.take("weight") {
+        None => Some(100),
+        Some(value) => u16::try_from(value.number(1..1001, WEIGHT, problems)?).ok(),
+    }
+}
+
+fn flag(
+    section: &mut Section,
+    key: &'static str,
+    default: bool,
+    problems: &mut Vec<Problem>,
+) -> Option<bool> {
+    match section.take(key) {
+        None => Some(default),
+        Some(value) => value.flag(problems),
+    }
+}
+
+fn host_address(text: &str) -> Option<Ipv4Addr> {
+    text.parse().ok().filter(is_host)
+}
+
+fn is_host(address: &Ipv4Addr) -> bool {
+    !lb_common::net::Ip4::from(*address).is_never_a_source()
+}
+
+fn socket_address(text: &str) -> Option<SocketAddrV4> {
+    text.parse()
+        .ok()
+        .filter(|address: &SocketAddrV4| address.port() != 0 && is_host(address.ip()))
+}
+
+fn listen_address(text: &str) -> Option<(SocketAddrV4, Protocol)> {
+    let (address, protocol) = text.split_once('/')?;
+    let protocol = match protocol {
+        "tcp" => Protocol::Tcp,
+        "udp" => Protocol::Udp,
+        _ => return None,
+    };
+    Some((socket_address(address)?, protocol))
+}
+
+fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
+    let (first, last) = text.split_once('-')?;
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (1024 <= first && first <= last && last < FIRST_OWN_PORT).then_some(first..=last)
+}

@@ -1,0 +1,412 @@
+//! What a wrong file is told, word for word.
+
+use super::*;
+
+const EXAMPLE: &str = include_str!("../../../config/edgelb.toml");
+
+/// A right file, which the cases below spoil in one place each.
+const RIGHT: &str = r#"[pool]
+name = "edge"
+xmpp = true
+[interfaces]
+external = ["ext0"]
+internal = ["int0"]
+[vips]
+access = "203.0.113.10"
+internal = "10.20.0.10"
+[[nodes]]
+name = "edge1"
+access = "203.0.113.11"
+internal = "10.20.0.11"
+[[nodes]]
+name = "edge2"
+access = "203.0.113.12"
+internal = "10.20.0.12"
+weight = 50
+[[services]]
+name = "sip-tls"
+listen = "203.0.113.40:5061/tcp"
+treatment = "snat"
+nodes = [
+  { name = "a", address = "203.0.113.41:5061" },
+]
+[timeouts]
+udp = "2m"
+[limits]
+max_flows = 1000
+"#;
+
+/// Every problem of `text`, a line each, as the user sees it after the name of the file.
+fn problems(text: &str) -> String {
+    match Config::parse(text) {
+        Ok(_) => "no problem".to_owned(),
+        Err(problems) => {
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            lines.join("\n")
+        }
+    }
+}
+
+/// Puts `new` in place of the only `old` in [`RIGHT`], and compares what is said with `expected`.
+fn check(cases: &[(&str, &str, &str)]) {
+    let mut wrong = Vec::new();
+    for (old, new, expected) in cases {
+        assert_eq!(
+            RIGHT.matches(old).count(),
+            1,
+            "{old:?} must stand once in the right file"
+        );
+        let found = problems(&RIGHT.replace(old, new));
+        if found != *expected {
+            wrong.push(format!(
+                "{old:?} -> {new:?}\n  said:   {found}\n  wanted: {expected}"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_right_file_is_right() {
+    assert_eq!(problems(RIGHT), "no problem");
+}
+
+#[test]
+fn unknown_keys_are_told_the_nearest_one() {
+    check(&[
+        (
+            "weight = 50",
+            "wieght = 50",
+            "18: nodes[1].wieght: unknown key \"wieght\"; did you mean \"weight\"?",
+        ),
+        (
+            "xmpp = true",
+            "xmp = true",
+            "3: pool.xmp: unknown key \"xmp\"; did you mean \"xmpp\"?",
+        ),
+        (
+            "[limits]",
+            "[limit]",
+            "28: limit: unknown key \"limit\"; did you mean \"limits\"?",
+        ),
+        (
+            "udp =",
+            "upd =",
+            "27: timeouts.upd: unknown key \"upd\"; did you mean \"udp\"?",
+        ),
+        (
+            "\"203.0.113.41:5061\" }",
+            "\"203.0.113.41:5061\", adress = 1 }",
+            "24: services[0].nodes[0].adress: unknown key \"adress\"; did you mean \"address\"?",
+        ),
+        (
+            "xmpp = true",
+            "colour = 1",
+            "3: pool.colour: unknown key \"colour\"; known here are name, xmpp",
+        ),
+    ]);
+}
+
+#[test]
+fn single_values() {
+    const ADDRESS: &str =
+        "an IPv4 address of a host, such as \"203.0.113.10\" (IPv6 is not served yet)";
+    check(&[
+        (
+            "weight = 50",
+            "weight = 0",
+            "18: nodes[1].weight: 0 is not a weight; a whole number from 1 to 1000 is",
+        ),
+        (
+            "weight = 50",
+            "weight = 1001",
+            "18: nodes[1].weight: 1001 is not a weight; a whole number from 1 to 1000 is",
+        ),
+        (
+            "weight = 50",
+            "weight = -1",
+            "18: nodes[1].weight: -1 is not a weight; a whole number from 1 to 1000 is",
+        ),
+        (
+            "weight = 50",
+            "weight = \"50\"",
+            "18: nodes[1].weight: \"50\" is not a weight; a whole number from 1 to 1000 is",
+        ),
+        (
+            "weight = 50",
+            "weight = 99999999999999999999",
+            "18: nodes[1].weight: 99999999999999999999 is not a weight; a whole number from 1 to 1000 is",
+        ),
+        (
+            "xmpp = true",
+            "xmpp = \"yes\"",
+            "3: pool.xmpp: \"yes\" is not true or false",
+        ),
+        (
+            "name = \"edge\"",
+            "name = \"\"",
+            "2: pool.name: \"\" is not a name (letters, digits, \"-\", \"_\" and \".\", at most 64)",
+        ),
+        (
+            "[\"ext0\"]",
+            "\"ext0\"",
+            "5: interfaces.external: \"ext0\" is not a list of interface names, such as [\"ext0\"]",
+        ),
+        (
+            "[\"ext0\"]",
+            "[]",
+            "5: interfaces.external: an empty list; at least one external interface is needed",
+        ),
+        (
+            "[\"ext0\"]",
+            "[\"a-name-too-long-\"]",
+            "5: interfaces.external[0]: \"a-name-too-long-\" is not the name of an interface (1 to 15 characters)",
+        ),
+        (
+            "\"203.0.113.10\"",
+            "\"203.0.113.256\"",
+            &format!("8: vips.access: \"203.0.113.256\" is not {ADDRESS}"),
+        ),
+        (
+            "\"203.0.113.10\"",
+            "\"2001:db8::1\"",
+            &format!("8: vips.access: \"2001:db8::1\" is not {ADDRESS}"),
+        ),
+        (
+            "\"203.0.113.10\"",
+            "\"224.0.0.1\"",
+            &format!("8: vips.access: \"224.0.0.1\" is not {ADDRESS}"),
+        ),
+        (
+            "\"203.0.113.10\"",
+            "\"127.0.0.1\"",
+            &format!("8: vips.access: \"127.0.0.1\" is not {ADDRESS}"),
+        ),
+        (
+            "\"203.0.113.10\"",
+            "\"0.0.0.0\"",
+            &format!("8: vips.access: \"0.0.0.0\" is not {ADDRESS}"),
+        ),
+        (
+            "\"203.0.113.10\"",
+            "\"255.255.255.255\"",
+            &format!("8: vips.access: \"255.255.255.255\" is not {ADDRESS}"),
+        ),
+        (
+            "\"snat\"",
+            "\"nat\"",
+            "22: services[0].treatment: \"nat\" is not a treatment; \"snat\" (the node sees the VIP) and \"dnat\" (the node sees the client) are",
+        ),
+        (
+            "treatment = \"snat\"",
+            "treatment = \"snat\"\nzone = \"dmz\"",
+            "23: services[0].zone: \"dmz\" is not a zone; \"external\" and \"internal\" are",
+        ),
+        (
+            ":5061/tcp",
+            ":0/tcp",
+            "21: services[0].listen: \"203.0.113.40:0/tcp\" is not address, port and protocol, such as \"203.0.113.40:5061/tcp\" or \"203.0.113.40:3478/udp\"",
+        ),
+        (
+            ":5061/tcp",
+            ":5061/sctp",
+            "21: services[0].listen: \"203.0.113.40:5061/sctp\" is not address, port and protocol, such as \"203.0.113.40:5061/tcp\" or \"203.0.113.40:3478/udp\"",
+        ),
+        (
+            "203.0.113.41:5061",
+            "203.0.113.41",
+            "24: services[0].nodes[0].address: \"203.0.113.41\" is not address and port of a host, such as \"203.0.113.41:5061\"",
+        ),
+        (
+            "udp = \"2m\"",
+            "udp = \"2 moons\"",
+            "27: timeouts.udp: \"2 moons\" is not a time from 1s to 7d, such as \"30s\", \"2m\", \"60m\" or a whole number of seconds",
+        ),
+        (
+            "udp = \"2m\"",
+            "udp = 0",
+            "27: timeouts.udp: 0 is not a time from 1s to 7d, such as \"30s\", \"2m\", \"60m\" or a whole number of seconds",
+        ),
+        (
+            "max_flows = 1000",
+            "max_flows = 1.5",
+            "29: limits.max_flows: 1.5 is not a number of flows; a whole number from 16 to 16777216 is",
+        ),
+    ]);
+}
+
+#[test]
+fn snat_ports_leave_room_for_the_health_checks() {
+    for range in [
+        "1024-64512",
+        "0-100",
+        "2000-1999",
+        "5000",
+        "1024-65536",
+        "a-b",
+        "-",
+    ] {
+        check(&[(
+            "max_flows = 1000",
+            &format!("snat_ports = \"{range}\""),
+            &format!(
+                "29: limits.snat_ports: \"{range}\" is not a range of ports within 1024-64511, such as \"1024-64511\" (64512 and up are for health checks)"
+            ),
+        )]);
+    }
+    check(&[(
+        "max_flows = 1000",
+        "snat_ports = \"64511-64511\"",
+        "no problem",
+    )]);
+}
+
+#[test]
+fn values_that_do_not_fit_together() {
+    check(&[
+        (
+            "[\"int0\"]",
+            "[\"ext0\"]",
+            "6: interfaces.internal[0]: \"ext0\" is interfaces.external[0] already; an interface is named once and is on one side (H13)",
+        ),
+        (
+            "[\"int0\"]",
+            "[]",
+            "9: vips.internal: an internal VIP needs an internal interface; interfaces.internal lists them",
+        ),
+        (
+            "name = \"edge2\"",
+            "name = \"edge1\"",
+            "14: nodes[1]: the name \"edge1\" is that of nodes[0] already; every node needs its own",
+        ),
+        (
+            "\"203.0.113.12\"",
+            "\"203.0.113.11\"",
+            "16: nodes[1].access: 203.0.113.11 is nodes[0].access already; every address is used once (H5)",
+        ),
+        (
+            "\"203.0.113.12\"",
+            "\"203.0.113.10\"",
+            "16: nodes[1].access: 203.0.113.10 is vips.access already; every address is used once (H5)",
+        ),
+        (
+            "access = \"203.0.113.12\"\n",
+            "",
+            "14: nodes[1].access: missing; node \"edge2\" needs an address of its own for the access VIP 203.0.113.10 (H5)",
+        ),
+        (
+            "weight = 50",
+            "av = \"203.0.113.32\"",
+            "18: nodes[1].av: 203.0.113.32 is for no VIP; vips.av is missing",
+        ),
+        (
+            "203.0.113.40:5061/tcp",
+            "203.0.113.12:5061/tcp",
+            "21: services[0].listen: 203.0.113.12 is nodes[1].access; a VIP is no address of a node (H5)",
+        ),
+        (
+            "203.0.113.40:5061/tcp",
+            "203.0.113.10:443/tcp",
+            "21: services[0].listen: 203.0.113.10:443/tcp is the service access-443 that follows from [vips] already",
+        ),
+    ]);
+}
+
+#[test]
+fn source_nat_is_refused_for_av() {
+    const H2: &str = "\"snat\" is not possible for A/V: STUN and TURN work only when the node sees the client's real address; \"dnat\" is right (H2, H7)";
+    let internal = RIGHT.replace("203.0.113.40:5061/tcp", "10.20.0.10:3478/tcp");
+    assert_eq!(
+        problems(&internal),
+        format!("22: services[0].treatment: {H2}")
+    );
+    let av = EXAMPLE.replace("203.0.113.40:5061/tcp", "203.0.113.30:5349/tcp");
+    let line = 1 + av
+        .lines()
+        .position(|line| line.starts_with("treatment"))
+        .unwrap_or(0);
+    assert_eq!(
+        problems(&av),
+        format!("{line}: services[0].treatment: {H2}")
+    );
+}
+
+#[test]
+fn what_is_missing() {
+    for (text, expected) in [
+        (
+            "",
+            "1: pool: missing; a section [pool] is needed\n1: interfaces: missing; a section [interfaces] is needed",
+        ),
+        (
+            "[pool]\nname = \"a\"\n[interfaces]\nexternal = [\"e\"]\n",
+            "1: nothing to balance; [vips] with [[nodes]], or [[services]], says what",
+        ),
+        (
+            "[pool]\nname = \"a\"\n[interfaces]\nexternal = [\"e\"]\n[vips]\nav = \"192.0.2.1\"\n",
+            "5: vips: VIPs without a node; [[nodes]] lists the Edge Servers",
+        ),
+        (
+            "[pool]\n[interfaces]\n",
+            "1: pool.name: missing; a name is needed\n2: interfaces.external: missing; a list of interface names, such as [\"ext0\"] is needed",
+        ),
+    ] {
+        assert_eq!(problems(text), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_not_toml() {
+    for (text, expected) in [
+        (
+            "[pool]\nname = \"edge\"\nname = \"b\"\n",
+            "3: not TOML: duplicate key",
+        ),
+        (
+            "[pool]\n\nname = \"edge\n",
+            "3: not TOML: invalid basic string, expected `\"`",
+        ),
+    ] {
+        assert_eq!(problems(text), expected, "{text:?}");
+    }
+}
+
+#[test]
+fn wrong_values_of_all_sections_are_told_at_once_in_the_order_of_the_lines() {
+    let text = RIGHT
+        .replace("weight = 50", "weight = 0")
+        .replace("max_flows", "max_flow")
+        .replace("\"203.0.113.10\"", "\"x\"");
+    let problems = Config::parse(&text).expect_err("three values are wrong");
+    let found: Vec<(usize, &str)> = problems
+        .iter()
+        .map(|problem| (problem.line, problem.key.as_str()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (8, "vips.access"),
+            (18, "nodes[1].weight"),
+            (29, "limits.max_flow")
+        ]
+    );
+}
+
+#[test]
+fn an_error_names_the_file() {
+    let folder = std::env::temp_dir().join(format!("edgelb-config-{}", std::process::id()));
+    fs::create_dir_all(&folder).expect("a temporary folder can be made");
+    let file = folder.join("edgelb.toml");
+    fs::write(&file, RIGHT.replace("weight = 50", "weight = 0")).expect("and written to");
+    let invalid = Config::load(&file).map_err(|error| error.to_string());
+    let missing = Config::load(&folder.join("none")).map_err(|error| error.to_string());
+    fs::remove_dir_all(&folder).expect("and removed");
+    let file = file.display();
+    assert_eq!(
+        invalid,
+        Err(format!(
+            "{file}:18: nodes[1].weight: 0 is not a weight; a whole number from 1 to 1000 is"
+        ))
+    );
+    assert!(missing.is_err_and(|error| error.contains("none: cannot be read: ")));
+}

@@ -1,0 +1,195 @@
+//! What the maps are to hold for a plan, and the difference to what they hold (pure).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use lb_common::{
+    net::{Ip4, Port},
+    service::{
+        MAX_NODES, MAX_SERVICES, MAX_SNAT_POOLS, NO_POOL, Node, Ring, Service, ServiceKey,
+        Treatment, node_cell,
+    },
+};
+
+use crate::{
+    maglev::{self, Candidate},
+    plan::{Plan, PlannedService},
+};
+
+/// The maps that follow from the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Contents {
+    /// Services, in the order of their index.
+    pub services: Vec<(ServiceKey, Service)>,
+    /// Rings, by the index of the service.
+    pub rings: Vec<Ring>,
+    /// Nodes by their cell.
+    pub nodes: BTreeMap<u32, Node>,
+    /// VIPs and the numbers of their zones.
+    pub vips: Vec<(Ip4, u32)>,
+}
+
+/// A plan that does not fit into the maps.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TooLarge {
+    /// Too many services.
+    #[error("{0} services; {MAX_SERVICES} fit")]
+    Services(usize),
+    /// Too many nodes behind one service.
+    #[error("service {0}: {1} nodes; {MAX_NODES} fit behind one service")]
+    Nodes(String, usize),
+    /// Too many pools of SNAT ports.
+    #[error("{0} pairs of VIP and node address with source NAT; {MAX_SNAT_POOLS} fit")]
+    SnatPools(usize),
+}
+
+impl Contents {
+    /// The maps for `plan`.
+    ///
+    /// # Errors
+    ///
+    /// What does not fit.
+    pub fn of(plan: &Plan) -> Result<Self, TooLarge> {
+        if plan.services.len() > MAX_SERVICES as usize {
+            return Err(TooLarge::Services(plan.services.len()));
+        }
+        let mut contents = Self::default();
+        let mut pools = Pools::default();
+        for (index, service) in plan.services.iter().enumerate() {
+            if service.nodes.len() > MAX_NODES as usize {
+                return Err(TooLarge::Nodes(service.name.clone(), service.nodes.len()));
+            }
+            contents.add(index as u16, service, plan, &mut pools);
+        }
+        if pools.0.len() > MAX_SNAT_POOLS as usize {
+            return Err(TooLarge::SnatPools(pools.0.len()));
+        }
+        contents.vips = plan
+            .vips
+            .iter()
+            .map(|vip| (vip.address.into(), vip.zone as u32))
+            .collect();
+        Ok(contents)
+    }
+
+    fn add(&mut self, index: u16, service: &PlannedService, plan: &Plan, pools: &mut Pools) {
+        let key = ServiceKey::new(
+            service.zone,
+            service.protocol,
+            (*service.listen.ip()).into(),
+            Port::new(service.listen.port()),
+        );
+        self.services.push((
+            key,
+            Service {
+                index,
+                first_snat_port: *plan.limits.snat_ports.start(),
+                last_snat_port: *plan.limits.snat_ports.end(),
+                treatment: service.treatment as u8,
+                reserved: 0,
+            },
+        ));
+        for (number, node) in service.nodes.iter().enumerate() {
+            let snat_pool = match service.treatment {
+                Treatment::Snat => pools.index(service, node.address),
+                Treatment::Dnat => NO_POOL,
+            };
+            self.nodes.insert(
+                node_cell(index, number as u16),
+                Node {
+                    address: (*node.address.ip()).into(),
+                    port: Port::new(node.address.port()),
+                    reserved: 0,
+                    snat_pool,
+                },
+            );
+        }
+        self.rings.push(ring(service));
+    }
+}
+
+fn ring(service: &PlannedService) -> Ring {
+    let candidates: Vec<Candidate> = service
+        .nodes
+        .iter()
+        .enumerate()
+        .map(|(number, node)| Candidate {
+            name: &node.name,
+            index: number as u8,
+            weight: node.weight,
+        })
+        .collect();
+    maglev::ring(&candidates)
+}
+
+/// Pools of SNAT ports. What the node sees must be unique: services that lead from one VIP to one
+/// node address and port share a pool.
+#[derive(Default)]
+struct Pools(Vec<(u8, std::net::Ipv4Addr, std::net::SocketAddrV4)>);
+
+impl Pools {
+    fn index(&mut self, service: &PlannedService, node: std::net::SocketAddrV4) -> u32 {
+        let pool = (service.protocol as u8, *service.listen.ip(), node);
+        let index = self.0.iter().position(|known| *known == pool);
+        index.unwrap_or_else(|| {
+            self.0.push(pool);
+            self.0.len() - 1
+        }) as u32
+    }
+}
+
+/// A change of one map.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Write a node.
+    Node(u32, Node),
+    /// Write the ring of the service with this index.
+    Ring(u16, Box<Ring>),
+    /// Write a VIP.
+    Vip(Ip4, u32),
+    /// Write a service.
+    Service(ServiceKey, Service),
+    /// Remove a service.
+    RemoveService(ServiceKey),
+    /// Remove a VIP.
+    RemoveVip(Ip4),
+}
+
+/// The changes that lead from `before` to `after`, in an order in which no packet meets a half-made
+/// service: what a service refers to comes before it, and goes after it.
+pub fn difference(before: &Contents, after: &Contents) -> Vec<Change> {
+    let mut changes = Vec::new();
+    for (cell, node) in &after.nodes {
+        if before.nodes.get(cell) != Some(node) {
+            changes.push(Change::Node(*cell, *node));
+        }
+    }
+    for (index, ring) in after.rings.iter().enumerate() {
+        if before.rings.get(index) != Some(ring) {
+            changes.push(Change::Ring(index as u16, Box::new(*ring)));
+        }
+    }
+    let new_vips = after.vips.iter().filter(|vip| !before.vips.contains(vip));
+    changes.extend(new_vips.map(|(address, zone)| Change::Vip(*address, *zone)));
+    let new_services = after
+        .services
+        .iter()
+        .filter(|service| !before.services.contains(service));
+    changes.extend(new_services.map(|(key, service)| Change::Service(*key, *service)));
+    let kept: Vec<ServiceKey> = after.services.iter().map(|(key, _)| *key).collect();
+    for (key, _) in &before.services {
+        if !kept.contains(key) {
+            changes.push(Change::RemoveService(*key));
+        }
+    }
+    let kept: BTreeSet<[u8; 4]> = after
+        .vips
+        .iter()
+        .map(|(address, _)| address.octets())
+        .collect();
+    for (address, _) in &before.vips {
+        if !kept.contains(&address.octets()) {
+            changes.push(Change::RemoveVip(*address));
+        }
+    }
+    changes
+}

@@ -1,0 +1,236 @@
+//! The eBPF object in the kernel: the only place that uses aya.
+//!
+//! One task owns a [`Datapath`]; nobody else writes to the maps.
+
+mod attach;
+mod batch;
+mod error;
+mod events;
+mod load;
+mod table;
+
+use std::path::Path;
+
+use aya::{Ebpf, programs::Xdp};
+use lb_common::{
+    counters::NodeCounters,
+    drop_reason::VERDICT_CELLS,
+    flow::{FlowEntry, FlowKey},
+    interface::{INTERFACE_CELLS, Interface},
+    names,
+    net::Ip4,
+    next_hop::{Neighbour, NextHop},
+    service::{Node, Ring, SNAT_POOL_WORDS, Service, ServiceKey, full_word},
+};
+
+use crate::contents::Change;
+
+pub use self::{
+    attach::{Attached, Mode},
+    error::{Error, Result},
+    events::Events,
+    load::{Sizes, unpin},
+};
+use self::{
+    batch::walk,
+    table::{Cells, CpuCells, Table},
+};
+
+/// The program and its maps.
+pub struct Datapath {
+    ebpf: Ebpf,
+    flows: Table<FlowKey, FlowEntry>,
+    half_open: Table<FlowKey, FlowEntry>,
+    services: Table<ServiceKey, Service>,
+    rings: Cells<Ring>,
+    nodes: Cells<Node>,
+    vips: Table<Ip4, u32>,
+    snat_ports: Cells<u64>,
+    next_hops: Cells<NextHop>,
+    neighbours: Table<Neighbour, u32>,
+    routing: Cells<u64>,
+    interfaces: Cells<Interface>,
+    node_counters: CpuCells<NodeCounters>,
+    verdicts: CpuCells<u64>,
+}
+
+/// Which of the two flow tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FlowTable {
+    /// Confirmed flows.
+    Established,
+    /// Flows that are not confirmed yet.
+    HalfOpen,
+}
+
+impl Datapath {
+    /// Loads the object that is built into this binary and makes its maps, pinned below `folder`
+    /// (in a bpffs) if there is one.
+    pub fn load(sizes: &Sizes, folder: Option<&Path>) -> Result<Self> {
+        load::load(sizes, folder)
+    }
+
+    /// Attaches the program to an interface by its kernel index. It comes off when the answer is
+    /// dropped.
+    pub fn attach(&mut self, name: &str, index: u32) -> Result<Attached> {
+        attach::attach(self.program()?, name, index)
+    }
+
+    /// The XDP program, for runs without an interface.
+    pub fn program(&mut self) -> Result<&mut Xdp> {
+        load::program(&mut self.ebpf)
+    }
+
+    /// The ring of events from the data path.
+    pub fn take_events(&mut self) -> Result<Events> {
+        let map = self
+            .ebpf
+            .take_map(names::EVENTS)
+            .ok_or(Error::Missing(names::EVENTS))?;
+        Events::new(map)
+    }
+
+    /// Tells the program which interface it is on. Two interfaces in one cell are refused.
+    pub fn set_interface(&mut self, name: &str, interface: &Interface) -> Result<()> {
+        let cell = interface.index % INTERFACE_CELLS;
+        let held = self.interfaces.get(cell)?;
+        if held.index != 0 && held.index != interface.index {
+            return Err(Error::InterfaceCell {
+                name: name.to_owned(),
+                index: interface.index,
+                other: held.index,
+            });
+        }
+        self.interfaces.set(cell, interface)
+    }
+
+    /// Brings one map up to date.
+    pub fn apply(&mut self, change: &Change) -> Result<()> {
+        match change {
+            Change::Node(cell, node) => self.nodes.set(*cell, node),
+            Change::Ring(service, ring) => self.rings.set(u32::from(*service), ring),
+            Change::Vip(address, zone) => self.vips.set(address, zone),
+            Change::Service(key, service) => self.services.set(key, service),
+            Change::RemoveService(key) => self.services.remove(key),
+            Change::RemoveVip(address) => self.vips.remove(address),
+        }
+    }
+
+    /// Calls `visit` with every entry of a flow table, a batch at a time. Entries that come or go
+    /// meanwhile may be seen or not.
+    pub fn walk_flows(
+        &self,
+        table: FlowTable,
+        visit: impl FnMut(&FlowKey, &FlowEntry),
+    ) -> Result<()> {
+        match table {
+            FlowTable::Established => walk(names::FLOWS, &self.flows, visit),
+            FlowTable::HalfOpen => walk(names::HALF_OPEN, &self.half_open, visit),
+        }
+    }
+
+    /// One entry of a flow table.
+    pub fn flow(&self, table: FlowTable, key: &FlowKey) -> Result<Option<FlowEntry>> {
+        self.flow_table(table).get(key)
+    }
+
+    /// Enters a flow; for tests and benchmarks.
+    pub fn set_flow(&mut self, table: FlowTable, key: &FlowKey, entry: &FlowEntry) -> Result<()> {
+        match table {
+            FlowTable::Established => self.flows.set(key, entry),
+            FlowTable::HalfOpen => self.half_open.set(key, entry),
+        }
+    }
+
+    /// Removes one entry of a flow table.
+    pub fn remove_flow(&mut self, table: FlowTable, key: &FlowKey) -> Result<()> {
+        match table {
+            FlowTable::Established => self.flows.remove(key),
+            FlowTable::HalfOpen => self.half_open.remove(key),
+        }
+    }
+
+    fn flow_table(&self, table: FlowTable) -> &Table<FlowKey, FlowEntry> {
+        match table {
+            FlowTable::Established => &self.flows,
+            FlowTable::HalfOpen => &self.half_open,
+        }
+    }
+
+    /// 64 ports of a pool: a set bit for each port that may be in use.
+    pub fn snat_word(&self, pool: u32, word: u16) -> Result<u64> {
+        self.snat_ports
+            .get(pool * SNAT_POOL_WORDS + u32::from(word))
+    }
+
+    /// Replaces 64 ports of a pool, not all of them in use. The data path may change them at the same
+    /// time; what is lost then is a hint, which costs it one further try.
+    pub fn set_snat_word(&mut self, pool: u32, word: u16, bits: u64) -> Result<()> {
+        let pool = pool * SNAT_POOL_WORDS;
+        self.snat_ports.set(pool + u32::from(word), &bits)?;
+        let full = pool + full_word(word);
+        let not_full = self.snat_ports.get(full)? & !(1 << (word % 64));
+        self.snat_ports.set(full, &not_full)
+    }
+
+    /// The cell of a neighbour that some flow goes through.
+    pub fn neighbour_cell(&self, neighbour: &Neighbour) -> Result<Option<u32>> {
+        self.neighbours.get(neighbour)
+    }
+
+    /// Calls `visit` with every neighbour that has a cell.
+    pub fn walk_neighbours(&self, visit: impl FnMut(&Neighbour, &u32)) -> Result<()> {
+        walk(names::NEIGHBOURS, &self.neighbours, visit)
+    }
+
+    /// A cell of the adjacency array.
+    pub fn next_hop(&self, cell: u32) -> Result<NextHop> {
+        self.next_hops.get(cell)
+    }
+
+    /// Rewrites a cell of the adjacency array: every flow through it follows with its next packet.
+    pub fn set_next_hop(&mut self, cell: u32, next_hop: &NextHop) -> Result<()> {
+        self.next_hops.set(cell, next_hop)
+    }
+
+    /// The generation of the routes.
+    pub fn route_generation(&self) -> Result<u32> {
+        Ok(self.routing.get(names::ROUTING_GENERATION)? as u32)
+    }
+
+    /// Starts a new generation of the routes: every flow looks its next hop up again.
+    pub fn raise_route_generation(&mut self) -> Result<()> {
+        let raised = self.routing.get(names::ROUTING_GENERATION)?.wrapping_add(1);
+        self.routing.set(names::ROUTING_GENERATION, &raised)?;
+        let mut cells = Vec::new();
+        self.walk_neighbours(|_, cell| cells.push(*cell))?;
+        for cell in cells {
+            let mut next_hop = self.next_hops.get(cell)?;
+            next_hop.generation = raised as u32;
+            // Empty until the next look-up fills it: the neighbour may be no next hop any more.
+            next_hop.interface = 0;
+            self.next_hops.set(cell, &next_hop)?;
+        }
+        Ok(())
+    }
+
+    /// What passed for a node, summed over the CPUs.
+    pub fn node_counters(&self, cell: u32) -> Result<NodeCounters> {
+        let mut sum = NodeCounters::default();
+        for one in self.node_counters.get(cell)? {
+            for way in 0..2 {
+                sum.packets[way] += one.packets[way];
+                sum.bytes[way] += one.bytes[way];
+            }
+            sum.opened += one.opened;
+        }
+        Ok(sum)
+    }
+
+    /// Packets passed to the kernel (cell 0) and dropped (by the number of the reason).
+    pub fn verdicts(&self) -> Result<Vec<u64>> {
+        (0..VERDICT_CELLS)
+            .map(|cell| Ok(self.verdicts.get(cell)?.into_iter().sum()))
+            .collect()
+    }
+}

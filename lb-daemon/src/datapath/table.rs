@@ -1,0 +1,140 @@
+//! Maps with the types of `lb-common`.
+
+use std::marker::PhantomData;
+
+use aya::{
+    Pod,
+    maps::{Array, HashMap, IterableMap as _, Map, MapData, PerCpuArray},
+};
+use zerocopy::{FromBytes, Immutable, IntoBytes};
+
+use super::{Error, Result};
+
+/// A value whose bytes are all there is to it.
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+pub struct Plain<T>(pub T);
+
+// SAFETY: `FromBytes` and `IntoBytes` say that every bit pattern is a value and that there is no
+// padding, which is what `Pod` asks for.
+unsafe impl<T: FromBytes + IntoBytes + Immutable + Copy + 'static> Pod for Plain<T> {}
+
+/// What fits into a map.
+pub trait Value: FromBytes + IntoBytes + Immutable + Copy + 'static {}
+impl<T: FromBytes + IntoBytes + Immutable + Copy + 'static> Value for T {}
+
+/// A hash map.
+pub struct Table<K: Value, V: Value> {
+    name: &'static str,
+    map: HashMap<MapData, Plain<K>, Plain<V>>,
+}
+
+impl<K: Value, V: Value> Table<K, V> {
+    pub fn new(name: &'static str, map: Map) -> Result<Self> {
+        let map = map
+            .try_into()
+            .map_err(|source| Error::Map { map: name, source })?;
+        Ok(Self { name, map })
+    }
+
+    pub fn get(&self, key: &K) -> Result<Option<V>> {
+        match self.map.get(&Plain(*key), 0) {
+            Ok(value) => Ok(Some(value.0)),
+            Err(aya::maps::MapError::KeyNotFound) => Ok(None),
+            Err(source) => Err(self.error(source)),
+        }
+    }
+
+    pub fn set(&mut self, key: &K, value: &V) -> Result<()> {
+        self.map
+            .insert(Plain(*key), Plain(*value), 0)
+            .map_err(|source| self.error(source))
+    }
+
+    /// Removes a key; that it is gone already is as good.
+    pub fn remove(&mut self, key: &K) -> Result<()> {
+        match self.map.remove(&Plain(*key)) {
+            Ok(()) | Err(aya::maps::MapError::KeyNotFound) => Ok(()),
+            Err(aya::maps::MapError::SyscallError(error))
+                if error.io_error.kind() == std::io::ErrorKind::NotFound =>
+            {
+                Ok(())
+            }
+            Err(source) => Err(self.error(source)),
+        }
+    }
+
+    pub fn data(&self) -> &MapData {
+        self.map.map()
+    }
+
+    fn error(&self, source: aya::maps::MapError) -> Error {
+        Error::Map {
+            map: self.name,
+            source,
+        }
+    }
+}
+
+/// An array.
+pub struct Cells<V: Value> {
+    name: &'static str,
+    map: Array<MapData, Plain<V>>,
+}
+
+impl<V: Value> Cells<V> {
+    pub fn new(name: &'static str, map: Map) -> Result<Self> {
+        let map = map
+            .try_into()
+            .map_err(|source| Error::Map { map: name, source })?;
+        Ok(Self { name, map })
+    }
+
+    pub fn get(&self, cell: u32) -> Result<V> {
+        self.map
+            .get(&cell, 0)
+            .map(|value| value.0)
+            .map_err(|source| Error::Map {
+                map: self.name,
+                source,
+            })
+    }
+
+    pub fn set(&mut self, cell: u32, value: &V) -> Result<()> {
+        self.map
+            .set(cell, Plain(*value), 0)
+            .map_err(|source| Error::Map {
+                map: self.name,
+                source,
+            })
+    }
+}
+
+/// An array with a copy per CPU.
+pub struct CpuCells<V: Value> {
+    name: &'static str,
+    map: PerCpuArray<MapData, Plain<V>>,
+    value: PhantomData<V>,
+}
+
+impl<V: Value> CpuCells<V> {
+    pub fn new(name: &'static str, map: Map) -> Result<Self> {
+        let map = map
+            .try_into()
+            .map_err(|source| Error::Map { map: name, source })?;
+        Ok(Self {
+            name,
+            map,
+            value: PhantomData,
+        })
+    }
+
+    /// The copies of all CPUs.
+    pub fn get(&self, cell: u32) -> Result<Vec<V>> {
+        let values = self.map.get(&cell, 0).map_err(|source| Error::Map {
+            map: self.name,
+            source,
+        })?;
+        Ok(values.iter().map(|value| value.0).collect())
+    }
+}

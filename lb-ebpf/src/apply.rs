@@ -1,0 +1,60 @@
+//! Third stage: from a verdict to bytes.
+
+use lb_common::drop_reason::DropReason;
+
+use crate::{
+    checksum,
+    frame::Frame,
+    packet::{Packet, Transport},
+    parse::{ethernet::Ethernet, ipv4, ipv4::Ipv4, tcp::TcpHeader, udp::UdpHeader},
+    verdict::Forward,
+};
+
+/// Writes `forward` into the frame of `packet`: Ethernet addresses, IP addresses, time to live, ports
+/// and both checksums.
+///
+/// # Errors
+///
+/// [`DropReason::FrameShrunk`] where the frame no longer holds the headers that [`crate::parse`] has
+/// read. That cannot happen; the verifier wants to see it all the same.
+#[inline(always)]
+pub fn apply(
+    frame: &mut impl Frame,
+    packet: &Packet,
+    forward: &Forward,
+) -> Result<(), DropReason> {
+    write(frame, packet, forward).ok_or(DropReason::FrameShrunk)
+}
+
+#[inline(always)]
+fn write(frame: &mut impl Frame, packet: &Packet, forward: &Forward) -> Option<()> {
+    let rewrite = &forward.rewrite;
+    frame.header(0, |ethernet: &mut Ethernet| {
+        ethernet.destination = forward.next_hop.destination_mac;
+        ethernet.source = forward.next_hop.source_mac;
+    })?;
+    frame.header(ipv4::AT, |ip: &mut Ipv4| {
+        let old = u16::from_ne_bytes([ip.ttl, ip.protocol]);
+        // `decide` lets nothing through whose time to live is used up.
+        ip.ttl = ip.ttl.wrapping_sub(1);
+        let new = u16::from_ne_bytes([ip.ttl, ip.protocol]);
+        let delta = u32::from(rewrite.address_delta) + checksum::word_change(old, new);
+        ip.checksum = checksum::update(ip.checksum, checksum::fold(delta));
+        ip.source = rewrite.source;
+        ip.destination = rewrite.destination;
+    })?;
+    let at = usize::from(packet.transport_at);
+    match packet.transport {
+        Transport::Tcp(_) => frame.header(at, |tcp: &mut TcpHeader| {
+            tcp.source = rewrite.source_port;
+            tcp.destination = rewrite.destination_port;
+            tcp.checksum = checksum::update(tcp.checksum, rewrite.transport_delta);
+        }),
+        Transport::Udp => frame.header(at, |udp: &mut UdpHeader| {
+            udp.source = rewrite.source_port;
+            udp.destination = rewrite.destination_port;
+            udp.checksum = checksum::update_udp(udp.checksum, rewrite.transport_delta);
+        }),
+        Transport::Other | Transport::Fragment => Some(()),
+    }
+}

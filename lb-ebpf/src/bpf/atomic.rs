@@ -1,0 +1,58 @@
+//! Atomic changes of 64-bit words in array maps.
+//!
+//! The BPF target of rustc declares no read-modify-write atomics (BPF had none when it was made), so
+//! the instructions are written out. They exist since instruction set version 3, Linux 5.12.
+
+use core::arch::asm;
+
+/// A word of an array map, which other CPUs change at the same time.
+#[derive(Clone, Copy)]
+pub struct Word(*mut u64);
+
+impl Word {
+    /// # Safety
+    ///
+    /// `pointer` comes from a look-up in an array map in this run of the program.
+    #[inline(always)]
+    pub const unsafe fn new(pointer: *mut u64) -> Self {
+        Self(pointer)
+    }
+
+    /// The word as it is now.
+    #[inline(always)]
+    pub fn load(self) -> u64 {
+        // SAFETY: see `new`; volatile, because it may have changed since it was last read.
+        unsafe { self.0.read_volatile() }
+    }
+
+    /// Adds one and returns what the word was before.
+    #[inline(always)]
+    pub fn increment(self) -> u64 {
+        let mut value = 1_u64;
+        // SAFETY: see `new`; an aligned word of eight bytes.
+        unsafe {
+            asm!("{v} = atomic_fetch_add((u64 *)({p} + 0), {v})", p = in(reg) self.0, v = inout(reg) value);
+        }
+        value
+    }
+
+    /// Sets bits and returns what the word was before.
+    #[inline(always)]
+    pub fn set(self, bits: u64) -> u64 {
+        let mut value = bits;
+        // SAFETY: see `new`; an aligned word of eight bytes.
+        unsafe {
+            asm!("{v} = atomic_fetch_or((u64 *)({p} + 0), {v})", p = in(reg) self.0, v = inout(reg) value);
+        }
+        value
+    }
+
+    /// Clears bits.
+    #[inline(always)]
+    pub fn clear(self, bits: u64) {
+        // SAFETY: see `new`; an aligned word of eight bytes.
+        unsafe {
+            asm!("lock *(u64 *)({p} + 0) &= {v}", p = in(reg) self.0, v = in(reg) !bits);
+        }
+    }
+}

@@ -1,0 +1,337 @@
+//! The maps, and the operations on them that [`Tables`] names.
+
+use aya_ebpf::{
+    EbpfContext as _,
+    bindings::{BPF_NOEXIST, bpf_fib_lookup as FibLookup},
+    btf_maps::{Array, HashMap, LruHashMap, PerCpuArray, RingBuf},
+    helpers::generated::bpf_fib_lookup,
+    macros::btf_map,
+    programs::XdpContext,
+};
+use lb_common::{
+    counters::NodeCounters,
+    drop_reason::VERDICT_CELLS,
+    event::Event,
+    flow::{Direction, FlowEntry, FlowKey},
+    interface::{INTERFACE_CELLS, Interface},
+    names::{ROUTING_CELLS_USED, ROUTING_GENERATION},
+    net::{Ip4, Mac, Zone},
+    next_hop::{MAX_NEXT_HOPS, Neighbour, NextHop},
+    service::{
+        MAX_NODES, MAX_SERVICES, MAX_SNAT_POOLS, NO_NODE, Node, Ring, SNAT_POOL_WORDS, Service,
+        ServiceKey,
+    },
+};
+use lb_ebpf::tables::{FlowSlot, InsertError, Route, Table, Tables};
+
+use super::atomic::Word;
+
+const NODE_CELLS: usize = (MAX_SERVICES * MAX_NODES) as usize;
+
+// The daemon sets the size of both flow tables at load time.
+#[btf_map]
+static FLOWS: HashMap<FlowKey, FlowEntry, 524_288> = HashMap::new();
+#[btf_map]
+static HALF_OPEN: LruHashMap<FlowKey, FlowEntry, 131_072> = LruHashMap::new();
+#[btf_map]
+static SERVICES: HashMap<ServiceKey, Service, { MAX_SERVICES as usize }> = HashMap::new();
+#[btf_map]
+static RINGS: Array<Ring, { MAX_SERVICES as usize }> = Array::new();
+#[btf_map]
+static NODES: Array<Node, NODE_CELLS> = Array::new();
+#[btf_map]
+static VIPS: HashMap<Ip4, u32, 256> = HashMap::new();
+#[btf_map]
+static SNAT_PORTS: Array<u64, { (MAX_SNAT_POOLS * SNAT_POOL_WORDS) as usize }> = Array::new();
+#[btf_map]
+static SNAT_CURSORS: Array<u64, { MAX_SNAT_POOLS as usize }> = Array::new();
+#[btf_map]
+static NEXT_HOPS: Array<NextHop, { MAX_NEXT_HOPS as usize }> = Array::new();
+#[btf_map]
+static NEIGHBOURS: HashMap<Neighbour, u32, { MAX_NEXT_HOPS as usize }> = HashMap::new();
+#[btf_map]
+static ROUTING: Array<u64, 2> = Array::new();
+#[btf_map]
+static INTERFACES: Array<Interface, { INTERFACE_CELLS as usize }> = Array::new();
+#[btf_map]
+static NODE_COUNTERS: PerCpuArray<NodeCounters, NODE_CELLS> = PerCpuArray::new();
+#[btf_map]
+static VERDICTS: PerCpuArray<u64, { VERDICT_CELLS as usize }> = PerCpuArray::new();
+#[btf_map]
+static EVENTS: RingBuf<Event, 65_536> = RingBuf::new();
+
+/// The maps, as seen from one packet.
+pub struct Maps<'a> {
+    context: &'a XdpContext,
+}
+
+impl<'a> Maps<'a> {
+    /// The maps for the packet of `context`: the routing table is that of its network namespace.
+    #[inline(always)]
+    pub const fn new(context: &'a XdpContext) -> Self {
+        Self { context }
+    }
+}
+
+/// An entry of a flow table, in place.
+pub struct Slot(*mut FlowEntry);
+
+impl FlowSlot for Slot {
+    #[inline(always)]
+    fn with<R>(&self, f: impl FnOnce(&mut FlowEntry) -> R) -> R {
+        // SAFETY: the pointer came from a look-up in this run of the program, and RCU keeps an element
+        // of a preallocated table in place until the run ends. Other CPUs may change the entry
+        // meanwhile: every field is at most eight bytes, read and written as a whole.
+        f(unsafe { &mut *self.0 })
+    }
+}
+
+/// Adds to a counter that only this CPU writes.
+#[inline(always)]
+fn count(cell: u32, add: impl FnOnce(&mut NodeCounters)) {
+    if let Some(counters) = NODE_COUNTERS.get_ptr_mut(cell) {
+        // SAFETY: the slot of this CPU; the program is not interrupted by itself.
+        add(unsafe { &mut *counters });
+    }
+}
+
+/// Counts a packet that was sent on.
+#[inline(always)]
+pub fn count_forwarded(node_cell: u32, direction: Direction, length: u16) {
+    let way = usize::from(direction == Direction::TO_CLIENT);
+    count(node_cell, |counters| {
+        counters.packets[way] += 1;
+        counters.bytes[way] += u64::from(length);
+    });
+}
+
+/// Counts a packet that was passed to the kernel (0) or dropped for the reason with this number.
+#[inline(always)]
+pub fn count_verdict(cell: u32) {
+    if let Some(counter) = VERDICTS.get_ptr_mut(cell) {
+        // SAFETY: as in `count`.
+        unsafe { *counter += 1 };
+    }
+}
+
+#[inline(always)]
+fn word<const CELLS: usize>(array: &Array<u64, CELLS>, cell: u32) -> Option<Word> {
+    // SAFETY: just looked up in an array map.
+    array
+        .get_ptr_mut(cell)
+        .map(|pointer| unsafe { Word::new(pointer) })
+}
+
+#[inline(always)]
+fn snat_word(pool: u32, index: u32) -> Option<Word> {
+    word(&SNAT_PORTS, pool * SNAT_POOL_WORDS + index)
+}
+
+/// Hides where an index comes from: LLVM deletes the bound check of an index that is a remainder, and
+/// the verifier does not know what LLVM knows.
+#[inline(always)]
+fn opaque(index: u32) -> usize {
+    let mut index = u64::from(index);
+    // SAFETY: changes nothing, as slots are below 4096. (An empty text would leave two line infos for
+    // one instruction, which the kernel refuses.)
+    unsafe { core::arch::asm!("{0} &= 4095", inout(reg) index, options(nomem, nostack, pure)) };
+    index as usize
+}
+
+const EEXIST: i32 = -17;
+
+impl Tables for Maps<'_> {
+    type Slot = Slot;
+
+    #[inline(always)]
+    fn flow(&self, table: Table, key: &FlowKey) -> Option<Slot> {
+        match table {
+            Table::Established => FLOWS.get_ptr_mut(key),
+            Table::HalfOpen => HALF_OPEN.get_ptr_mut(key),
+        }
+        .map(Slot)
+    }
+
+    #[inline(always)]
+    fn insert(&self, table: Table, key: &FlowKey, entry: &FlowEntry) -> Result<(), InsertError> {
+        match table {
+            Table::Established => FLOWS.insert(key, entry, u64::from(BPF_NOEXIST)),
+            Table::HalfOpen => HALF_OPEN.insert(key, entry, u64::from(BPF_NOEXIST)),
+        }
+        .map_err(|error| match error {
+            EEXIST => InsertError::Exists,
+            _ => InsertError::Full,
+        })
+    }
+
+    #[inline(always)]
+    fn remove(&self, table: Table, key: &FlowKey) {
+        // That it is gone already is as good.
+        let _ = match table {
+            Table::Established => FLOWS.remove(key),
+            Table::HalfOpen => HALF_OPEN.remove(key),
+        };
+    }
+
+    #[inline(always)]
+    fn service(&self, key: &ServiceKey) -> Option<Service> {
+        // SAFETY: copied before anything else happens.
+        unsafe { SERVICES.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn ring_slot(&self, service: u16, slot: u32) -> Option<u8> {
+        let ring = RINGS.get(u32::from(service))?;
+        Some(ring.slots.get(opaque(slot)).copied().unwrap_or(NO_NODE))
+    }
+
+    #[inline(always)]
+    fn node(&self, cell: u32) -> Option<Node> {
+        NODES.get(cell).copied()
+    }
+
+    #[inline(always)]
+    fn count_opened(&self, cell: u32) {
+        count(cell, |counters| counters.opened += 1);
+    }
+
+    #[inline(always)]
+    fn vip(&self, address: Ip4) -> Option<Zone> {
+        // SAFETY: copied before anything else happens.
+        let zone = unsafe { VIPS.get(address) }.copied()?;
+        Some(if zone == Zone::Internal as u32 {
+            Zone::Internal
+        } else {
+            Zone::External
+        })
+    }
+
+    #[inline(always)]
+    fn snat_word(&self, pool: u32, word: u32) -> u64 {
+        snat_word(pool, word).map_or(u64::MAX, Word::load)
+    }
+
+    #[inline(always)]
+    fn snat_claim(&self, pool: u32, word: u32, bits: u64) -> u64 {
+        snat_word(pool, word).map_or(u64::MAX, |word| word.set(bits))
+    }
+
+    #[inline(always)]
+    fn snat_release(&self, pool: u32, word: u32, bits: u64) {
+        if let Some(word) = snat_word(pool, word) {
+            word.clear(bits);
+        }
+    }
+
+    #[inline(always)]
+    fn snat_cursor(&self, pool: u32) -> u32 {
+        word(&SNAT_CURSORS, pool).map_or(0, |cursor| cursor.increment() as u32)
+    }
+
+    #[inline(always)]
+    fn next_hop(&self, cell: u32) -> Option<NextHop> {
+        NEXT_HOPS.get(cell).copied()
+    }
+
+    #[inline(always)]
+    fn set_next_hop(&self, cell: u32, next_hop: &NextHop) {
+        // Cannot fail: `neighbour_cell` gives out cells of the array only.
+        let _ = NEXT_HOPS.set(cell, next_hop, 0);
+    }
+
+    #[inline(always)]
+    fn neighbour_cell(&self, neighbour: &Neighbour) -> Option<u32> {
+        // SAFETY: copied before anything else happens.
+        if let Some(cell) = unsafe { NEIGHBOURS.get(neighbour) } {
+            return Some(*cell);
+        }
+        let cell = 1 + word(&ROUTING, ROUTING_CELLS_USED)?.increment();
+        if cell >= u64::from(MAX_NEXT_HOPS) {
+            return None;
+        }
+        let cell = cell as u32;
+        match NEIGHBOURS.insert(neighbour, cell, u64::from(BPF_NOEXIST)) {
+            Ok(()) => Some(cell),
+            // Another CPU was first; a cell is lost, of very many.
+            // SAFETY: copied before anything else happens.
+            Err(_) => unsafe { NEIGHBOURS.get(neighbour) }.copied(),
+        }
+    }
+
+    #[inline(always)]
+    fn route_generation(&self) -> u32 {
+        word(&ROUTING, ROUTING_GENERATION).map_or(0, |changes| changes.load() as u32)
+    }
+
+    #[inline(always)]
+    fn route(&self, key: &FlowKey) -> Route {
+        route(self.context, key)
+    }
+
+    #[inline(always)]
+    fn interface(&self, index: u32) -> Option<Interface> {
+        INTERFACES
+            .get(index % INTERFACE_CELLS)
+            .filter(|interface| interface.index == index && index != 0)
+            .copied()
+    }
+
+    #[inline(always)]
+    fn notify(&self, event: &Event) {
+        // The sender of the packet will try again, and so will this.
+        let _ = EVENTS.output(event, 0);
+    }
+}
+
+const AF_INET: u8 = 2;
+const RESOLVED: i64 = 0;
+const NO_NEIGHBOUR: i64 = 7;
+
+/// Asks the kernel's routing table as if the packet came from this machine (interface 1 is `lo` in
+/// every namespace), so that only `lo` needs forwarding enabled and the kernel itself never forwards
+/// anything from one interface to another (H13).
+#[inline(always)]
+fn route(context: &XdpContext, key: &FlowKey) -> Route {
+    const LO: u32 = 1;
+    // SAFETY: a C structure of integers and byte arrays, for which zero is a value.
+    let mut lookup: FibLookup = unsafe { core::mem::zeroed() };
+    lookup.family = AF_INET;
+    lookup.l4_protocol = key.protocol;
+    lookup.ifindex = LO;
+    lookup.__bindgen_anon_3.ipv4_src = key.source.wire();
+    lookup.__bindgen_anon_4.ipv4_dst = key.destination.wire();
+    // SAFETY: context and structure outlive the call, which is told the structure's size.
+    let answer = unsafe {
+        bpf_fib_lookup(
+            context.as_ptr(),
+            &raw mut lookup,
+            size_of::<FibLookup>() as i32,
+            0,
+        )
+    };
+    if lookup.family != AF_INET {
+        // An IPv4 route through an IPv6 gateway.
+        return Route::None;
+    }
+    let neighbour = Neighbour {
+        interface: lookup.ifindex,
+        // SAFETY: the family says which member of the union is meant.
+        address: Ip4::from_wire(unsafe { lookup.__bindgen_anon_4.ipv4_dst }),
+    };
+    match answer {
+        RESOLVED => Route::Resolved(
+            neighbour,
+            NextHop {
+                interface: lookup.ifindex,
+                generation: 0,
+                destination_mac: Mac::new(lookup.dmac),
+                source_mac: Mac::new(lookup.smac),
+                // SAFETY: after a successful look-up the member holds the MTU.
+                mtu: unsafe { lookup.__bindgen_anon_1.mtu_result },
+                reserved: 0,
+            },
+        ),
+        NO_NEIGHBOUR => Route::Unresolved(neighbour),
+        _ => Route::None,
+    }
+}

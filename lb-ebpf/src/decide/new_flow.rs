@@ -1,0 +1,143 @@
+//! A packet of no flow: the first of a new one, or none of ours.
+
+use lb_common::{
+    drop_reason::DropReason,
+    flow::{Direction, FlowKey, Rewrite},
+    net::{Ip4, Port, Protocol},
+    service::{NO_NODE, Service, ServiceKey, node_cell},
+};
+
+use super::{Found, removal, unclaimed};
+use crate::{
+    packet::{Packet, Transport},
+    snat_port::{self, Range},
+    spread,
+    tables::{InsertError, Table, Tables},
+    treatment::{self, Opening},
+};
+
+/// Enters the flow that a packet opens into the half-open table.
+#[inline(never)]
+pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
+    let Some(service) = service_of(packet, tables) else {
+        return unclaimed::judge(packet, tables);
+    };
+    if let Transport::Tcp(tcp) = packet.transport
+        && !tcp.flags.opens()
+    {
+        return Found::Refused(DropReason::NoFlow);
+    }
+    if tables.vip(packet.key.source).is_some() {
+        return Found::Refused(DropReason::Ipv4Source);
+    }
+    let index = tables
+        .ring_slot(service.index, spread::slot(&packet.key))
+        .unwrap_or(NO_NODE);
+    let cell = node_cell(service.index, u16::from(index));
+    let node = match tables.node(cell) {
+        Some(node) if index != NO_NODE => node,
+        _ => return Found::Refused(DropReason::NoNode),
+    };
+    let opening = Opening {
+        key: packet.key,
+        service,
+        index: u16::from(index),
+        node,
+        now,
+    };
+    let refused = if treatment::is_snat(&service) {
+        with_snat_port(&opening, tables)
+    } else {
+        match enter(&opening, packet.key.source, packet.key.source_port, tables) {
+            Ok(()) => None,
+            Err(InsertError::Exists) => Some(DropReason::FlowCollision),
+            Err(InsertError::Full) => Some(DropReason::FlowTableFull),
+        }
+    };
+    if let Some(reason) = refused {
+        return Found::Refused(reason);
+    }
+    tables.count_opened(cell);
+    Found::HalfOpen
+}
+
+#[inline(always)]
+fn service_of<T: Tables>(packet: &Packet, tables: &T) -> Option<Service> {
+    let protocol = match packet.transport {
+        Transport::Tcp(_) => Protocol::Tcp,
+        Transport::Udp => Protocol::Udp,
+        Transport::Other | Transport::Fragment => return None,
+    };
+    tables.service(&ServiceKey::new(
+        packet.zone,
+        protocol,
+        packet.key.destination,
+        packet.key.destination_port,
+    ))
+}
+
+/// Takes ports of the node's pool until one is free: free is what the flow tables do not hold.
+#[inline(always)]
+fn with_snat_port<T: Tables>(opening: &Opening, tables: &T) -> Option<DropReason> {
+    let range = Range {
+        first: opening.service.first_snat_port,
+        last: opening.service.last_snat_port,
+    };
+    let pool = opening.node.snat_pool;
+    let choice = snat_port::first_choice(tables, pool, range);
+    for step in 0..snat_port::TRIES {
+        let port = range.after(choice, step);
+        snat_port::claim(tables, pool, port);
+        match enter(opening, opening.key.destination, Port::new(port), tables) {
+            Ok(()) => return None,
+            Err(InsertError::Exists) => {}
+            Err(InsertError::Full) => {
+                snat_port::release(tables, pool, port);
+                return Some(DropReason::FlowTableFull);
+            }
+        }
+    }
+    Some(DropReason::SnatPortsExhausted)
+}
+
+/// Enters both directions of a flow that the node is to see as coming from `address` and `port`: the
+/// answers first, and only where their key is free in both tables.
+#[inline(never)]
+fn enter<T: Tables>(
+    opening: &Opening,
+    address: Ip4,
+    port: Port,
+    tables: &T,
+) -> Result<(), InsertError> {
+    let forth = opening.to_node(address, port);
+    let answer = opening.key.answer_to(&forth);
+    let back = opening.to_client(&answer);
+    insert(opening, &answer, &back, Direction::TO_CLIENT, tables)?;
+    // In this order: a flow that is being confirmed is in the established table before it leaves the
+    // half-open one, so it is seen in at least one of them.
+    if tables.flow(Table::Established, &answer).is_some() {
+        tables.remove(Table::HalfOpen, &answer);
+        return Err(InsertError::Exists);
+    }
+    if let Err(error) = insert(opening, &opening.key, &forth, Direction::TO_NODE, tables) {
+        tables.remove(Table::HalfOpen, &answer);
+        if error == InsertError::Full {
+            return Err(error);
+        }
+        // Another CPU has opened the same flow for the same client: that one counts.
+        removal::release_port(opening.snat_pool(), port, tables);
+    }
+    Ok(())
+}
+
+/// Enters one direction. A subprogram for the sake of its stack: an entry is 64 bytes.
+#[inline(never)]
+fn insert<T: Tables>(
+    opening: &Opening,
+    key: &FlowKey,
+    rewrite: &Rewrite,
+    direction: Direction,
+    tables: &T,
+) -> Result<(), InsertError> {
+    tables.insert(Table::HalfOpen, key, &opening.entry(rewrite, direction))
+}

@@ -1,0 +1,33 @@
+//! A packet of no flow and of no service.
+
+use lb_common::{drop_reason::DropReason, service::FIRST_OWN_PORT};
+
+use super::Found;
+use crate::{
+    packet::{Packet, Transport},
+    tables::Tables,
+};
+
+/// Judges a packet that no service asked for: what is for the machine itself goes to the kernel, and
+/// what a VIP does not offer is refused.
+#[inline(always)]
+pub fn judge<T: Tables>(packet: &Packet, tables: &T) -> Found {
+    match tables.vip(packet.key.destination) {
+        None => return Found::None,
+        // The kernel would answer for an address of the other side (H13).
+        Some(zone) if zone != packet.zone => return Found::Refused(DropReason::ZoneCrossing),
+        Some(_) => {}
+    }
+    match packet.transport {
+        // Answers to health checks that left from the VIP.
+        Transport::Tcp(_) | Transport::Udp
+            if packet.key.destination_port.number() >= FIRST_OWN_PORT =>
+        {
+            Found::None
+        }
+        Transport::Tcp(_) | Transport::Udp => Found::Refused(DropReason::PortClosed),
+        Transport::Fragment => Found::Refused(DropReason::Fragment),
+        // Echo and the like: the kernel answers for its addresses.
+        Transport::Other => Found::None,
+    }
+}

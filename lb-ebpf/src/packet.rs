@@ -1,0 +1,86 @@
+//! What the data path knows of a packet once it is parsed.
+
+use lb_common::{flow::FlowKey, net::Zone};
+
+/// Flags of a TCP header (RFC 9293, section 3.1), the byte as it is on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct TcpFlags(pub u8);
+
+impl TcpFlags {
+    /// No more data from the sender.
+    pub const FIN: Self = Self(0x01);
+    /// Synchronize sequence numbers.
+    pub const SYN: Self = Self(0x02);
+    /// Reset the connection.
+    pub const RST: Self = Self(0x04);
+    /// The acknowledgment number is significant.
+    pub const ACK: Self = Self(0x10);
+    /// The flags that say anything about where a connection begins and ends.
+    pub const LIFECYCLE: Self = Self(Self::FIN.0 | Self::SYN.0 | Self::RST.0);
+
+    /// True when at least one flag of `other` is set.
+    #[inline(always)]
+    pub const fn any(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// True for the packet that opens a connection: SYN and nothing that contradicts it.
+    #[inline(always)]
+    pub const fn opens(self) -> bool {
+        self.0 & (Self::LIFECYCLE.0 | Self::ACK.0) == Self::SYN.0
+    }
+}
+
+/// What a packet carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// A whole TCP header.
+    Tcp(Tcp),
+    /// A whole UDP header.
+    Udp,
+    /// Any other protocol; the ports of the key are 0.
+    Other,
+    /// A fragment of a larger packet; the ports of the key are 0.
+    Fragment,
+}
+
+/// What the data path needs of a TCP header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Tcp {
+    /// Flags.
+    pub flags: TcpFlags,
+    /// Sequence number.
+    pub sequence: u32,
+    /// Acknowledgment number.
+    pub acknowledgment: u32,
+}
+
+/// A well-formed IPv4 packet that was sent to this machine's Ethernet address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Addresses and ports as they are on the wire.
+    pub key: FlowKey,
+    /// Where it came in.
+    pub zone: Zone,
+    /// Protocol header.
+    pub transport: Transport,
+    /// Where the protocol header starts in the frame (bytes).
+    ///
+    /// At most 74, and a byte, so that the verifier can bound it after it has been spilled.
+    pub transport_at: u8,
+    /// Length of the IP packet (bytes).
+    pub length: u16,
+    /// Time to live on arrival.
+    pub ttl: u8,
+}
+
+impl Packet {
+    /// The TCP flags, none for other protocols.
+    #[inline(always)]
+    pub const fn tcp_flags(&self) -> TcpFlags {
+        match self.transport {
+            Transport::Tcp(tcp) => tcp.flags,
+            _ => TcpFlags(0),
+        }
+    }
+}

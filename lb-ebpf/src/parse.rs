@@ -1,0 +1,35 @@
+//! First stage: from bytes to a [`Packet`].
+
+pub mod ethernet;
+pub mod ipv4;
+pub mod tcp;
+pub mod udp;
+
+use lb_common::{drop_reason::DropReason, interface::Interface};
+
+use crate::{frame::Frame, packet::Packet};
+
+/// What a frame turned out to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parsed {
+    /// A packet that the balancer has to judge.
+    Packet(Packet),
+    /// Nothing of ours: another protocol, or sent to another Ethernet address.
+    Foreign,
+}
+
+/// Reads the headers of a frame that came in by `interface`.
+///
+/// # Errors
+///
+/// The reason why the frame is malformed.
+#[inline(always)]
+pub fn parse(frame: &mut impl Frame, interface: &Interface) -> Result<Parsed, DropReason> {
+    if !ethernet::is_ipv4_for(frame, interface)? {
+        return Ok(Parsed::Foreign);
+    }
+    ipv4::parse(frame, interface.zone()).map(Parsed::Packet)
+}
+
+#[cfg(test)]
+mod tests;

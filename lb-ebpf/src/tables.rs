@@ -1,0 +1,95 @@
+//! What [`crate::decide`] may ask and do: only operations that are atomic in BPF.
+//!
+//! In the kernel these are maps and helpers; in host tests, plain collections.
+
+use lb_common::{
+    event::Event,
+    flow::{FlowEntry, FlowKey},
+    interface::Interface,
+    net::{Ip4, Zone},
+    next_hop::{Neighbour, NextHop},
+    service::{Node, Service, ServiceKey},
+};
+
+/// A flow entry where it lies in its table. Other CPUs may use it at the same time.
+pub trait FlowSlot {
+    /// Gives the entry to `f`, to be read and changed in place.
+    fn with<R>(&self, f: impl FnOnce(&mut FlowEntry) -> R) -> R;
+}
+
+/// Why an entry could not be inserted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InsertError {
+    /// The key is taken.
+    Exists,
+    /// The table is full.
+    Full,
+}
+
+/// Answer of the routing table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    /// The packet goes to this neighbour, which is known.
+    Resolved(Neighbour, NextHop),
+    /// The packet goes to this neighbour, which has yet to answer ARP.
+    Unresolved(Neighbour),
+    /// The packet goes nowhere.
+    None,
+}
+
+/// The two flow tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// Confirmed flows; full is full.
+    Established,
+    /// Flows that are not confirmed yet; the oldest make room.
+    HalfOpen,
+}
+
+/// The tables of the data path.
+pub trait Tables {
+    /// An entry of a flow table.
+    type Slot: FlowSlot;
+
+    /// Looks up a flow.
+    fn flow(&self, table: Table, key: &FlowKey) -> Option<Self::Slot>;
+    /// Inserts an entry where there is none.
+    fn insert(&self, table: Table, key: &FlowKey, entry: &FlowEntry) -> Result<(), InsertError>;
+    /// Removes an entry, if it is there.
+    fn remove(&self, table: Table, key: &FlowKey);
+
+    /// The service that listens there.
+    fn service(&self, key: &ServiceKey) -> Option<Service>;
+    /// The node index in a slot of a service's ring.
+    fn ring_slot(&self, service: u16, slot: u32) -> Option<u8>;
+    /// A node by its cell ([`lb_common::service::node_cell`]).
+    fn node(&self, cell: u32) -> Option<Node>;
+    /// Counts a flow for a node.
+    fn count_opened(&self, cell: u32);
+    /// The zone of a VIP, `None` for any other address.
+    fn vip(&self, address: Ip4) -> Option<Zone>;
+
+    /// 64 ports of a pool: the ports `word * 64 ..`, a set bit for each that may be in use.
+    fn snat_word(&self, pool: u32, word: u32) -> u64;
+    /// Sets bits of a word and returns what it was before.
+    fn snat_claim(&self, pool: u32, word: u32, bits: u64) -> u64;
+    /// Clears bits of a word.
+    fn snat_release(&self, pool: u32, word: u32, bits: u64);
+    /// Returns a number that is one higher each time it is asked of the same pool.
+    fn snat_cursor(&self, pool: u32) -> u32;
+
+    /// A cell of the adjacency array.
+    fn next_hop(&self, cell: u32) -> Option<NextHop>;
+    /// Fills a cell of the adjacency array.
+    fn set_next_hop(&self, cell: u32, next_hop: &NextHop);
+    /// The cell of a neighbour, which is given a new one where it has none. `None` when all are taken.
+    fn neighbour_cell(&self, neighbour: &Neighbour) -> Option<u32>;
+    /// Counts the changes of the routing table.
+    fn route_generation(&self) -> u32;
+    /// Asks the kernel's routing table for a packet with these addresses and ports.
+    fn route(&self, key: &FlowKey) -> Route;
+    /// An interface with the program on it.
+    fn interface(&self, index: u32) -> Option<Interface>;
+    /// Tells the daemon something. Lost when the daemon does not keep up: senders try again.
+    fn notify(&self, event: &Event);
+}
