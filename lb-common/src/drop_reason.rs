@@ -5,6 +5,7 @@ macro_rules! drop_reasons {
         /// Why a packet was dropped.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[repr(u32)]
+        #[allow(clippy::manual_non_exhaustive)] // `Passed` is a cell, not a reason.
         pub enum DropReason {
             /// Never given: cell 0 of the counters is for packets that went to the kernel.
             #[doc(hidden)]

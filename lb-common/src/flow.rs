@@ -58,6 +58,7 @@ impl FlowKey {
     }
 
     /// The key of the packets that answer what `rewrite` makes of the packets of this key.
+    #[must_use]
     #[inline(always)]
     pub const fn answer_to(&self, rewrite: &Rewrite) -> Self {
         Self {

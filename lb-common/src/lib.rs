@@ -5,6 +5,8 @@
 //! only leave it through the conversions in [`net`].
 
 #![no_std]
+// The data path compiles these into one BPF program; a call would cost it a stack frame.
+#![allow(clippy::inline_always)]
 
 pub mod counters;
 pub mod drop_reason;

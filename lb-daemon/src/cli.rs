@@ -40,7 +40,7 @@ pub struct Run {
     /// Folder in a bpffs for the maps.
     #[arg(long, value_name = "PATH", default_value = paths::PIN_DIR)]
     pub pin_dir: PathBuf,
-    /// How to write the log (to standard error). RUST_LOG sets what is written.
+    /// How to write the log (to standard error). `RUST_LOG` sets what is written.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Human)]
     pub log_format: LogFormat,
 }

@@ -2,6 +2,7 @@
 //!
 //! Everything wrong with a file is told at once, each with line, key, value and what would be right.
 
+mod address;
 mod check;
 mod document;
 mod error;
@@ -178,10 +179,10 @@ pub struct Timeouts {
 impl Default for Timeouts {
     fn default() -> Self {
         Self {
-            tcp_established: Duration::from_secs(3600),
+            tcp_established: Duration::from_hours(1),
             tcp_half_open: Duration::from_secs(30),
             tcp_closing: Duration::from_secs(30),
-            udp: Duration::from_secs(120),
+            udp: Duration::from_mins(2),
         }
     }
 }

@@ -78,7 +78,7 @@ impl Controller {
             flows: plan.limits.max_flows,
             half_open: plan.limits.max_half_open,
         };
-        let mut datapath = Datapath::load(&sizes, Some(pin_dir))?;
+        let mut datapath = Datapath::load(sizes, Some(pin_dir))?;
         for change in contents::difference(&Contents::default(), &contents) {
             datapath.apply(&change)?;
         }
@@ -145,9 +145,10 @@ impl Controller {
         nodes.sort_unstable();
         nodes.dedup();
         for node in nodes {
-            match self.network.next_hop(node).await {
-                Some(neighbour) => wanted.push(neighbour),
-                None => warn!("node address {node}: this machine has no route to it"),
+            if let Some(neighbour) = self.network.next_hop(node).await {
+                wanted.push(neighbour);
+            } else {
+                warn!("node address {node}: this machine has no route to it");
             }
         }
         for neighbour in wanted {

@@ -66,7 +66,7 @@ pub enum FlowTable {
 impl Datapath {
     /// Loads the object that is built into this binary and makes its maps, pinned below `folder`
     /// (in a bpffs) if there is one.
-    pub fn load(sizes: &Sizes, folder: Option<&Path>) -> Result<Self> {
+    pub fn load(sizes: Sizes, folder: Option<&Path>) -> Result<Self> {
         load::load(sizes, folder)
     }
 

@@ -65,10 +65,10 @@ mod tests {
 
     fn timeouts() -> Timeouts {
         Timeouts {
-            tcp_established: Duration::from_secs(3600),
+            tcp_established: Duration::from_hours(1),
             tcp_half_open: Duration::from_secs(30),
             tcp_closing: Duration::from_secs(30),
-            udp: Duration::from_secs(120),
+            udp: Duration::from_mins(2),
         }
     }
 

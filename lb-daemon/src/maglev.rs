@@ -113,8 +113,12 @@ mod tests {
     }
 
     fn share(ring: &Ring, index: u8) -> f64 {
-        let slots = ring.slots.iter().filter(|slot| **slot == index).count();
-        slots as f64 / RING_SLOTS as f64
+        let hits: u16 = ring
+            .slots
+            .iter()
+            .map(|slot| u16::from(*slot == index))
+            .sum();
+        f64::from(hits) / RING_SLOTS as f64
     }
 
     #[test]

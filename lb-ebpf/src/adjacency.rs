@@ -1,6 +1,8 @@
 //! Where the packets of a flow go next. Only on a miss: a hit finds its cell by index.
 
-use lb_common::{drop_reason::DropReason, event::Event, flow::FlowKey, net::Zone, next_hop::NextHop};
+use lb_common::{
+    drop_reason::DropReason, event::Event, flow::FlowKey, net::Zone, next_hop::NextHop,
+};
 
 use crate::tables::{Route, Tables};
 
@@ -22,11 +24,7 @@ pub struct Adjacency {
 /// The reason why it goes nowhere. The daemon hears of every neighbour that comes into use, and fills
 /// the cell of one that has not answered ARP yet as soon as it does.
 #[inline(always)]
-pub fn look_up(
-    tables: &impl Tables,
-    zone: Zone,
-    key: &FlowKey,
-) -> Result<Adjacency, DropReason> {
+pub fn look_up(tables: &impl Tables, zone: Zone, key: &FlowKey) -> Result<Adjacency, DropReason> {
     // Read first: a route that changes from here on makes this look-up stale at once.
     let generation = tables.route_generation();
     let (neighbour, resolved) = match tables.route(key) {

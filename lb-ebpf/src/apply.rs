@@ -18,11 +18,7 @@ use crate::{
 /// [`DropReason::FrameShrunk`] where the frame no longer holds the headers that [`crate::parse`] has
 /// read. That cannot happen; the verifier wants to see it all the same.
 #[inline(always)]
-pub fn apply(
-    frame: &mut impl Frame,
-    packet: &Packet,
-    forward: &Forward,
-) -> Result<(), DropReason> {
+pub fn apply(frame: &mut impl Frame, packet: &Packet, forward: &Forward) -> Result<(), DropReason> {
     write(frame, packet, forward).ok_or(DropReason::FrameShrunk)
 }
 

@@ -51,7 +51,9 @@ mod tests {
 
     /// The checksum of `words`, computed from nothing (RFC 1071).
     fn full(words: &[u16]) -> u16 {
-        !words.iter().fold(0_u16, |sum, word| fold(u32::from(sum) + u32::from(*word)))
+        !words
+            .iter()
+            .fold(0_u16, |sum, word| fold(u32::from(sum) + u32::from(*word)))
     }
 
     /// Both zeros of ones' complement are the same number to a receiver.

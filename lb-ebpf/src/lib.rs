@@ -30,6 +30,3 @@ pub mod tables;
 pub mod tcp_state;
 pub mod treatment;
 pub mod verdict;
-
-#[cfg(test)]
-mod model;

@@ -30,6 +30,3 @@ pub fn parse(frame: &mut impl Frame, interface: &Interface) -> Result<Parsed, Dr
     }
     ipv4::parse(frame, interface.zone()).map(Parsed::Packet)
 }
-
-#[cfg(test)]
-mod tests;

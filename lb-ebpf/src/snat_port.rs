@@ -32,9 +32,17 @@ impl Range {
         if count == 0 { 1 } else { count }
     }
 
+    /// The port to try after `attempts` that failed, when `first_choice` was the first. The tries are
+    /// spread over the range: established flows stand side by side.
+    #[inline(always)]
+    pub const fn choice(self, first_choice: u16, attempts: u16) -> u16 {
+        let stride = (self.count() / TRIES as u32) as u16 + 1;
+        self.after(first_choice, attempts * stride)
+    }
+
     /// The port `steps` after `port`, around the end of the range.
     #[inline(always)]
-    pub const fn after(self, port: u16, steps: u16) -> u16 {
+    const fn after(self, port: u16, steps: u16) -> u16 {
         let offset = (port as u32).wrapping_sub(self.first as u32) + steps as u32;
         self.first.wrapping_add((offset % self.count()) as u16)
     }
@@ -44,7 +52,10 @@ impl Range {
 /// is: the flow that had it may be gone.
 #[inline(always)]
 pub fn first_choice(tables: &impl Tables, pool: u32, range: Range) -> u16 {
-    let turn = range.after(range.first, (tables.snat_cursor(pool) % range.count()) as u16);
+    let turn = range.after(
+        range.first,
+        (tables.snat_cursor(pool) % range.count()) as u16,
+    );
     match first_free(tables, pool, range, turn) {
         0 => turn,
         free => free,

@@ -13,7 +13,7 @@ pub fn slot(key: &FlowKey) -> u32 {
     ((hash >> 32) as u32) % RING_SLOTS as u32
 }
 
-/// The finalizer of MurmurHash3: every bit of the input reaches every bit of the output.
+/// The finalizer of `MurmurHash3`: every bit of the input reaches every bit of the output.
 #[inline(always)]
 const fn mix(mut x: u64) -> u64 {
     x ^= x >> 33;
@@ -40,12 +40,19 @@ mod tests {
         let mut hits = vec![0_u32; RING_SLOTS];
         for host in 0..100_u8 {
             for port in 0..1000_u16 {
-                let client = (Ipv4Addr::new(198, 51, 100, host).into(), Port::new(20_000 + port));
+                let client = (
+                    Ipv4Addr::new(198, 51, 100, host).into(),
+                    Port::new(20_000 + port),
+                );
                 hits[slot(&FlowKey::new(Zone::External, Protocol::Tcp, client, vip)) as usize] += 1;
             }
         }
         // 24.4 flows a slot; a Poisson spread of them over 4,093 slots stays far inside these bounds.
-        assert!(hits.iter().all(|hits| (2..70).contains(hits)), "{:?}", hits.iter().max());
+        assert!(
+            hits.iter().all(|hits| (2..70).contains(hits)),
+            "{:?}",
+            hits.iter().max()
+        );
         for half in hits.chunks(RING_SLOTS.div_ceil(2)) {
             let share: u32 = half.iter().sum();
             assert!((49_000..51_000).contains(&share), "{share}");

@@ -71,7 +71,11 @@ mod tests {
             (999, 1000, false),
             (5, u32::MAX, true),
         ] {
-            assert_eq!(confirms(acknowledgment, expected), confirmed, "{acknowledgment} {expected}");
+            assert_eq!(
+                confirms(acknowledgment, expected),
+                confirmed,
+                "{acknowledgment} {expected}"
+            );
         }
     }
 

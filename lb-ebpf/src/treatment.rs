@@ -28,7 +28,11 @@ impl Opening {
     /// `port`: the VIP and a SNAT port (H6), or the client itself (H7).
     #[inline(always)]
     pub fn to_node(&self, address: Ip4, port: Port) -> Rewrite {
-        rewrite(&self.key, (address, port), (self.node.address, self.node.port))
+        rewrite(
+            &self.key,
+            (address, port),
+            (self.node.address, self.node.port),
+        )
     }
 
     /// What becomes of the node's answers, which have the key `answer`: they leave from the VIP (H3).

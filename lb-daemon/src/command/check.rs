@@ -1,6 +1,11 @@
 //! `edgelb check`.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    collections::BTreeSet,
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
 
 use anyhow::Result;
 use comfy_table::{Table, presets};
@@ -12,23 +17,40 @@ pub fn run(path: &Path, print: bool) -> Result<ExitCode> {
     let config = Config::load(path)?;
     let plan = Plan::of(&config);
     Contents::of(&plan)?;
-    println!(
-        "{}: ok: {} VIPs, {} services, {} nodes",
+    let nodes: BTreeSet<&str> = plan
+        .services
+        .iter()
+        .flat_map(|service| &service.nodes)
+        .map(|node| node.name.as_str())
+        .collect();
+    let mut text = format!(
+        "{}: ok: {}, {}, {}\n",
         path.display(),
-        plan.vips.len(),
-        plan.services.len(),
-        config.nodes.len(),
+        counted(nodes.len(), "node"),
+        counted(plan.services.len(), "service"),
+        counted(plan.vips.len(), "VIP"),
     );
     if print {
-        println!(
-            "\n{}\n\n{}\n\n{}\n\n{}",
+        for table in [
             interfaces(&plan),
             vips(&plan),
             services(&plan),
-            limits(&plan)
-        );
+            limits(&plan),
+        ] {
+            text += "\n";
+            text += &table.trim_fmt();
+            text += "\n";
+        }
     }
-    Ok(ExitCode::SUCCESS)
+    // Not `println`, which panics when the reader (`| head`) has gone.
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn counted(number: usize, what: &str) -> String {
+    format!("{number} {what}{}", if number == 1 { "" } else { "s" })
 }
 
 fn new_table(header: &[&str]) -> Table {

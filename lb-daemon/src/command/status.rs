@@ -53,8 +53,8 @@ fn new_table(header: &[&str]) -> Table {
     table
 }
 
-fn right(number: impl ToString) -> Cell {
-    Cell::new(number.to_string()).set_alignment(CellAlignment::Right)
+fn right(number: impl Into<u64>) -> Cell {
+    Cell::new(number.into()).set_alignment(CellAlignment::Right)
 }
 
 fn interfaces(status: &Status) -> Table {

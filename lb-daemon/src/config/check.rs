@@ -1,6 +1,10 @@
 //! How the values of a configuration fit together, and what an Edge pool asks of them.
 
-use std::{collections::HashMap, hash::Hash};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::Hash,
+    net::Ipv4Addr,
+};
 
 use lb_common::{net::Zone, service::Treatment};
 
@@ -13,6 +17,8 @@ pub fn check(located: &Located, problems: &mut Vec<Problem>) {
     roles(located, problems);
     addresses(located, problems);
     services(located, problems);
+    service_nodes(located, problems);
+    purposes(located, problems);
 }
 
 /// Says of everything that comes a second time where it came first.
@@ -59,13 +65,25 @@ fn names(located: &Located, problems: &mut Vec<Problem>) {
         .services
         .iter()
         .zip(&located.services)
-        .map(|(service, (place, _))| (service.name.clone(), place.clone()));
+        .map(|(service, places)| (service.name.clone(), places.name.clone()));
     unique(services, problems, |name, first| {
         format!(
-            "a service named {name:?} is there already ({}); every service needs its own name",
+            "{name:?} is {} already; every service needs its own name",
             first.key
         )
     });
+    let derived = crate::plan::edge_services(config);
+    for (service, places) in config.services.iter().zip(&located.services) {
+        if derived.iter().any(|derived| derived.name == service.name) {
+            places.name.problem(
+                problems,
+                format!(
+                    "{:?} is the name of a service that follows from [vips]; every service needs its own name",
+                    service.name
+                ),
+            );
+        }
+    }
 }
 
 /// A node has an address for every VIP, and no other.
@@ -142,11 +160,12 @@ fn services(located: &Located, problems: &mut Vec<Problem>) {
         .services
         .iter()
         .zip(&located.services)
-        .map(|(service, (place, _))| ((service.listen, service.protocol), place.clone()));
+        .map(|(service, places)| ((service.listen, service.protocol), places.listen.clone()));
     unique(listens, problems, |(listen, protocol), first| {
         format!("{listen}/{} is {} already", protocol.name(), first.key)
     });
-    for (service, (listen, treatment)) in config.services.iter().zip(&located.services) {
+    for (service, places) in config.services.iter().zip(&located.services) {
+        let (listen, treatment) = (&places.listen, &places.treatment);
         if service.zone == Zone::Internal && config.interfaces.internal.is_empty() {
             listen.problem(
                 problems,
@@ -154,20 +173,6 @@ fn services(located: &Located, problems: &mut Vec<Problem>) {
             );
         }
         let vip = Some(*service.listen.ip());
-        let of_node = located
-            .nodes
-            .iter()
-            .flat_map(|(_, addresses)| addresses)
-            .find(|(_, address, _)| Some(*address) == vip);
-        if let Some((_, address, place)) = of_node {
-            listen.problem(
-                problems,
-                format!(
-                    "{address} is {}; a VIP is no address of a node (H5)",
-                    place.key
-                ),
-            );
-        }
         let media = vip == config.vips.av
             || (vip == config.vips.internal && matches!(service.listen.port(), 443 | 3478));
         if media && service.treatment == Treatment::Snat {
@@ -189,6 +194,69 @@ fn services(located: &Located, problems: &mut Vec<Problem>) {
                     service.listen,
                     service.protocol.name(),
                     derived.name
+                ),
+            );
+        }
+    }
+}
+
+/// A node stands behind a service once, by name and by address.
+fn service_nodes(located: &Located, problems: &mut Vec<Problem>) {
+    for (service, places) in located.config.services.iter().zip(&located.services) {
+        let nodes = || service.nodes.iter().zip(places.nodes.iter().cloned());
+        let names = nodes().map(|(node, place)| (node.name.clone(), place));
+        unique(names, problems, |name, first| {
+            format!(
+                "the name {name:?} is that of {} already; every node needs its own",
+                first.key
+            )
+        });
+        let addresses = nodes().map(|(node, place)| (node.address, place));
+        unique(addresses, problems, |address, first| {
+            format!(
+                "{address} is {} already; a node stands behind a service once",
+                first.key
+            )
+        });
+    }
+}
+
+/// What `[[services]]` make of an address must be what the rest makes of it: an address is a VIP or a
+/// node's, and it is on one side.
+fn purposes(located: &Located, problems: &mut Vec<Problem>) {
+    let mut known: BTreeMap<Ipv4Addr, (bool, Zone, &str)> = BTreeMap::new();
+    for (role, address, place) in &located.vips {
+        known
+            .entry(*address)
+            .or_insert((true, role.zone(), &place.key));
+    }
+    for (role, address, place) in located.nodes.iter().flat_map(|(_, addresses)| addresses) {
+        known
+            .entry(*address)
+            .or_insert((false, role.zone(), &place.key));
+    }
+    let services = || located.config.services.iter().zip(&located.services);
+    let listens = services()
+        .map(|(service, places)| (*service.listen.ip(), true, service.zone, &places.listen));
+    let nodes = services().flat_map(|(service, places)| {
+        let nodes = service.nodes.iter().zip(&places.nodes);
+        nodes.map(|(node, place)| (*node.address.ip(), false, service.zone, place))
+    });
+    for (address, is_vip, zone, place) in listens.chain(nodes) {
+        let (first_is_vip, first_zone, first) =
+            *known.entry(address).or_insert((is_vip, zone, &place.key));
+        if first_is_vip != is_vip {
+            place.problem(
+                problems,
+                format!("{address} is {first}; an address is either a VIP or a node's"),
+            );
+        } else if first_zone != zone {
+            place.problem(
+                problems,
+                format!(
+                    "{address} is {} ({first}) and the service is {}; nothing passes between the two sides (H13)",
+                    first_zone.name(),
+                    zone.name()
                 ),
             );
         }

@@ -35,12 +35,36 @@ pub struct Text<'a>(pub &'a str);
 
 impl Text<'_> {
     pub fn line(self, span: &Range<usize>) -> usize {
-        let before = self
-            .0
-            .as_bytes()
-            .get(..span.start)
-            .unwrap_or(self.0.as_bytes());
-        1 + before.iter().filter(|byte| **byte == b'\n').count()
+        let before = self.0.get(..span.start).unwrap_or(self.0);
+        1 + before.matches('\n').count()
+    }
+}
+
+/// The first error of each line: what follows on the same line is mostly its consequence.
+pub fn syntax_errors(text: &str, errors: &[toml::de::Error], problems: &mut Vec<Problem>) {
+    let mut starts: Vec<(usize, &str)> = errors
+        .iter()
+        .map(|error| (error.span().unwrap_or_default().start, error.message()))
+        .collect();
+    starts.sort_unstable();
+    let mut last_line = 0;
+    for (start, message) in starts {
+        let line = Text(text).line(&(start..start));
+        if line == last_line {
+            continue;
+        }
+        last_line = line;
+        let before = text.get(..start).unwrap_or(text);
+        let column = 1 + before.chars().rev().take_while(|c| *c != '\n').count();
+        problems.push(Problem {
+            line,
+            key: String::new(),
+            // The parser ends some of its messages so where nothing at all can be right.
+            message: format!(
+                "column {column}: not TOML: {}",
+                message.trim_end_matches(", expected nothing")
+            ),
+        });
     }
 }
 
@@ -57,7 +81,7 @@ pub struct Value<'a> {
     text: Text<'a>,
     /// Where.
     pub place: Place,
-    value: DeValue<'a>,
+    toml: DeValue<'a>,
 }
 
 impl<'a> Section<'a> {
@@ -139,13 +163,13 @@ impl<'a> Value<'a> {
         Self {
             text,
             place,
-            value: value.into_inner(),
+            toml: value.into_inner(),
         }
     }
 
     /// The value as it would be written, for messages.
     pub fn shown(&self) -> String {
-        match &self.value {
+        match &self.toml {
             DeValue::String(text) => format!("{text:?}"),
             DeValue::Integer(number) => number.as_str().to_owned(),
             DeValue::Float(number) => number.as_str().to_owned(),
@@ -164,7 +188,7 @@ impl<'a> Value<'a> {
 
     /// The text of a string.
     pub fn text(&self) -> Option<&str> {
-        self.value.as_str()
+        self.toml.as_str()
     }
 
     /// A string that `parse` makes something of. `wanted` says what would be right.
@@ -197,13 +221,13 @@ impl<'a> Value<'a> {
 
     /// A whole number that is not negative, if that is what it is.
     pub fn integer(&self) -> Option<u64> {
-        let number = self.value.as_integer()?;
+        let number = self.toml.as_integer()?;
         u64::from_str_radix(number.as_str(), number.radix()).ok()
     }
 
     /// `true` or `false`.
     pub fn flag(&self, problems: &mut Vec<Problem>) -> Option<bool> {
-        let flag = self.value.as_bool();
+        let flag = self.toml.as_bool();
         if flag.is_none() {
             self.not("true or false", problems);
         }
@@ -212,11 +236,11 @@ impl<'a> Value<'a> {
 
     /// A table.
     pub fn section(self, problems: &mut Vec<Problem>) -> Option<Section<'a>> {
-        if !matches!(self.value, DeValue::Table(_)) {
+        if !matches!(self.toml, DeValue::Table(_)) {
             self.not("a table", problems);
             return None;
         }
-        match self.value {
+        match self.toml {
             DeValue::Table(table) => Some(Section::new(self.text, self.place, table)),
             _ => None,
         }
@@ -224,11 +248,11 @@ impl<'a> Value<'a> {
 
     /// The values of a list.
     pub fn list(self, wanted: &str, problems: &mut Vec<Problem>) -> Option<Vec<Self>> {
-        if !matches!(self.value, DeValue::Array(_)) {
+        if !matches!(self.toml, DeValue::Array(_)) {
             self.not(wanted, problems);
             return None;
         }
-        let DeValue::Array(list) = self.value else {
+        let DeValue::Array(list) = self.toml else {
             return None;
         };
         let values = list

@@ -1,20 +1,17 @@
 //! From text to a [`Config`]: every value by itself. How they fit together is [`super::check`]'s.
 
-use std::{
-    net::{Ipv4Addr, SocketAddrV4},
-    ops::RangeInclusive,
-    time::Duration,
-};
+use std::{net::Ipv4Addr, time::Duration};
 
 use lb_common::{
-    net::{Protocol, Zone},
+    net::Zone,
     service::{FIRST_OWN_PORT, MAX_NODES, Treatment},
 };
 use toml::de::DeTable;
 
 use super::{
     Config, Interfaces, Limits, Node, Pool, Problem, Role, Roles, Service, ServiceNode, Timeouts,
-    document::{Place, Section, Text, Value},
+    address::{host_address, listen_address, port_range, socket_address},
+    document::{Place, Section, Text, Value, syntax_errors},
 };
 
 /// A configuration whose values are each right, and where those stand that must fit together.
@@ -28,32 +25,35 @@ pub struct Located {
     /// Place of `[vips]`, or of the file where there is none.
     pub vips_place: Place,
     /// Place of each node, and of each of its addresses.
-    pub nodes: Vec<(Place, Vec<(Role, Ipv4Addr, Place)>)>,
-    /// Place of the `listen` and `treatment` of each service.
-    pub services: Vec<(Place, Place)>,
+    pub nodes: Vec<NodePlaces>,
+    /// Places of each service.
+    pub services: Vec<ServicePlaces>,
+}
+
+/// Where the parts of one of `[[services]]` stand that must fit with others.
+pub struct ServicePlaces {
+    pub name: Place,
+    pub listen: Place,
+    pub treatment: Place,
+    /// Of each node, in the order of the configuration.
+    pub nodes: Vec<Place>,
 }
 
 const NAME: &str = "a name (letters, digits, \"-\", \"_\" and \".\", at most 64)";
 const WEIGHT: &str = "a weight; a whole number from 1 to 1000 is";
 const ADDRESS: &str =
     "an IPv4 address of a host, such as \"203.0.113.10\" (IPv6 is not served yet)";
-const DURATION: &str =
-    "a time from 1s to 7d, such as \"30s\", \"2m\", \"60m\" or a whole number of seconds";
+const DURATION: &str = "a time in whole seconds from 1s to 7d, such as \"30s\", \"2m\", \"60m\" or a whole number of seconds";
 
 /// Parses `text`; what is wrong goes to `problems`. `None` only where there is a problem.
 pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
-    let table = match DeTable::parse(text) {
-        Ok(table) => table.into_inner(),
-        Err(error) => {
-            let span = error.span().unwrap_or_default();
-            problems.push(Problem {
-                line: Text(text).line(&span),
-                key: String::new(),
-                message: format!("not TOML: {}", error.message()),
-            });
-            return None;
-        }
-    };
+    let (table, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        // What half a file would mean is no help to anybody.
+        syntax_errors(text, &errors, problems);
+        return None;
+    }
+    let table = table.into_inner();
     let top = Place {
         line: 1,
         key: String::new(),
@@ -167,6 +167,7 @@ fn interfaces(section: &mut Section, problems: &mut Vec<Problem>) -> Option<(Int
     let mut places = Vec::new();
     let mut names = |value: Value, problems: &mut Vec<Problem>| {
         let mut names = Vec::new();
+        let mut complete = true;
         for value in value.list(LIST, problems)? {
             // The kernel's own limit (IFNAMSIZ).
             let name = value.parsed(
@@ -178,11 +179,14 @@ fn interfaces(section: &mut Section, problems: &mut Vec<Problem>) -> Option<(Int
                             .contains(|c: char| c == '/' || c.is_whitespace() || c.is_control());
                     good.then(|| text.to_owned())
                 },
-            )?;
-            places.push((name.clone(), value.place));
-            names.push(name);
+            );
+            complete &= name.is_some();
+            if let Some(name) = name {
+                places.push((name.clone(), value.place));
+                names.push(name);
+            }
         }
-        Some(names)
+        complete.then_some(names)
     };
     let external = section
         .require("external", LIST, problems)
@@ -252,11 +256,8 @@ fn node(section: &mut Section, problems: &mut Vec<Problem>) -> Option<(Node, Nod
     Some((node, (section.place().clone(), addresses)))
 }
 
-fn service(
-    section: &mut Section,
-    problems: &mut Vec<Problem>,
-) -> Option<(Service, (Place, Place))> {
-    let name = name(section, problems);
+fn service(section: &mut Section, problems: &mut Vec<Problem>) -> Option<(Service, ServicePlaces)> {
+    let name = located_name(section, problems);
     let listen = section.require(
         "listen",
         "an address such as \"203.0.113.40:5061/tcp\"",
@@ -266,6 +267,16 @@ fn service(
         .as_ref()
         .map_or_else(|| section.place().clone(), |value| value.place.clone());
     let listen = listen.and_then(|value| {
+        if let Some((socket, _)) = value.text().and_then(listen_address)
+            && socket.port() >= FIRST_OWN_PORT
+        {
+            value.place.problem(problems, format!(
+                "port {} is kept for the health checks of this machine ({FIRST_OWN_PORT} and up); a port from 1 to {} is right",
+                socket.port(),
+                FIRST_OWN_PORT - 1
+            ));
+            return None;
+        }
         value.parsed(
             "address, port and protocol, such as \"203.0.113.40:5061/tcp\" or \"203.0.113.40:3478/udp\"",
             problems,
@@ -299,18 +310,52 @@ fn service(
             },
         ),
     };
-    let nodes = section
+    let nodes = service_nodes(section, problems);
+    let (listen, protocol) = listen?;
+    let (nodes, node_places) = nodes?.into_iter().unzip();
+    let (name, name_place) = name?;
+    let service = Service {
+        name,
+        listen,
+        protocol,
+        zone: zone?,
+        treatment: treatment?,
+        nodes,
+    };
+    let places = ServicePlaces {
+        name: name_place,
+        listen: listen_place,
+        treatment: treatment_place,
+        nodes: node_places,
+    };
+    Some((service, places))
+}
+
+/// The nodes of a service, each with its place.
+fn service_nodes(
+    section: &mut Section,
+    problems: &mut Vec<Problem>,
+) -> Option<Vec<(ServiceNode, Place)>> {
+    section
         .require("nodes", "a list of nodes", problems)
         .and_then(|value| {
             let place = value.place.clone();
             let wanted =
                 "a list of nodes, such as [ { name = \"a\", address = \"203.0.113.41:5061\" } ]";
             let mut nodes = Vec::new();
+            let mut complete = true;
             for value in value.list(wanted, problems)? {
-                let mut section = value.section(problems)?;
-                let node = service_node(&mut section, problems);
-                section.finish(problems);
-                nodes.push(node?);
+                let node = value.section(problems).and_then(|mut section| {
+                    let node = service_node(&mut section, problems);
+                    let place = section.place().clone();
+                    section.finish(problems);
+                    Some((node?, place))
+                });
+                complete &= node.is_some();
+                nodes.extend(node);
+            }
+            if !complete {
+                return None;
             }
             if nodes.is_empty() || nodes.len() > MAX_NODES as usize {
                 place.problem(
@@ -322,17 +367,7 @@ fn service(
                 );
             }
             Some(nodes)
-        });
-    let (listen, protocol) = listen?;
-    let service = Service {
-        name: name?,
-        listen,
-        protocol,
-        zone: zone?,
-        treatment: treatment?,
-        nodes: nodes?,
-    };
-    Some((service, (listen_place, treatment_place)))
+        })
 }
 
 fn service_node(section: &mut Section, problems: &mut Vec<Problem>) -> Option<ServiceNode> {
@@ -369,7 +404,10 @@ fn timeouts(mut section: Section, problems: &mut Vec<Problem>) -> Timeouts {
                     .map(Duration::from_secs)
                     .or_else(|| humantime::parse_duration(value.text()?).ok())
                     .filter(|duration| {
-                        (Duration::from_secs(1)..=Duration::from_hours(7 * 24)).contains(duration)
+                        // The data path counts whole seconds.
+                        duration.subsec_nanos() == 0
+                            && (Duration::from_secs(1)..=Duration::from_hours(7 * 24))
+                                .contains(duration)
                     });
                 if duration.is_none() {
                     value.not(DURATION, problems);
@@ -422,15 +460,19 @@ fn limits(mut section: Section, problems: &mut Vec<Problem>) -> Limits {
 }
 
 fn name(section: &mut Section, problems: &mut Vec<Problem>) -> Option<String> {
-    section
-        .require("name", "a name", problems)?
-        .parsed(NAME, problems, |text| {
-            let good = (1..=64).contains(&text.len())
-                && text
-                    .chars()
-                    .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
-            good.then(|| text.to_owned())
-        })
+    Some(located_name(section, problems)?.0)
+}
+
+fn located_name(section: &mut Section, problems: &mut Vec<Problem>) -> Option<(String, Place)> {
+    let value = section.require("name", "a name", problems)?;
+    let name = value.parsed(NAME, problems, |text| {
+        let good = (1..=64).contains(&text.len())
+            && text
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        good.then(|| text.to_owned())
+    })?;
+    Some((name, value.place))
 }
 
 fn weight(section: &mut Section, problems: &mut Vec<Problem>) -> Option<u16> {
@@ -450,34 +492,4 @@ fn flag(
         None => Some(default),
         Some(value) => value.flag(problems),
     }
-}
-
-fn host_address(text: &str) -> Option<Ipv4Addr> {
-    text.parse().ok().filter(is_host)
-}
-
-fn is_host(address: &Ipv4Addr) -> bool {
-    !lb_common::net::Ip4::from(*address).is_never_a_source()
-}
-
-fn socket_address(text: &str) -> Option<SocketAddrV4> {
-    text.parse()
-        .ok()
-        .filter(|address: &SocketAddrV4| address.port() != 0 && is_host(address.ip()))
-}
-
-fn listen_address(text: &str) -> Option<(SocketAddrV4, Protocol)> {
-    let (address, protocol) = text.split_once('/')?;
-    let protocol = match protocol {
-        "tcp" => Protocol::Tcp,
-        "udp" => Protocol::Udp,
-        _ => return None,
-    };
-    Some((socket_address(address)?, protocol))
-}
-
-fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
-    let (first, last) = text.split_once('-')?;
-    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
-    (1024 <= first && first <= last && last < FIRST_OWN_PORT).then_some(first..=last)
 }

@@ -192,6 +192,12 @@ fn single_values() {
             "\"255.255.255.255\"",
             &format!("8: vips.access: \"255.255.255.255\" is not {ADDRESS}"),
         ),
+    ]);
+}
+
+#[test]
+fn single_values_of_services_and_limits() {
+    check(&[
         (
             "\"snat\"",
             "\"nat\"",
@@ -220,12 +226,12 @@ fn single_values() {
         (
             "udp = \"2m\"",
             "udp = \"2 moons\"",
-            "27: timeouts.udp: \"2 moons\" is not a time from 1s to 7d, such as \"30s\", \"2m\", \"60m\" or a whole number of seconds",
+            "27: timeouts.udp: \"2 moons\" is not a time in whole seconds from 1s to 7d, such as \"30s\", \"2m\", \"60m\" or a whole number of seconds",
         ),
         (
             "udp = \"2m\"",
             "udp = 0",
-            "27: timeouts.udp: 0 is not a time from 1s to 7d, such as \"30s\", \"2m\", \"60m\" or a whole number of seconds",
+            "27: timeouts.udp: 0 is not a time in whole seconds from 1s to 7d, such as \"30s\", \"2m\", \"60m\" or a whole number of seconds",
         ),
         (
             "max_flows = 1000",
@@ -302,7 +308,7 @@ fn values_that_do_not_fit_together() {
         (
             "203.0.113.40:5061/tcp",
             "203.0.113.12:5061/tcp",
-            "21: services[0].listen: 203.0.113.12 is nodes[1].access; a VIP is no address of a node (H5)",
+            "21: services[0].listen: 203.0.113.12 is nodes[1].access; an address is either a VIP or a node's",
         ),
         (
             "203.0.113.40:5061/tcp",
@@ -315,10 +321,15 @@ fn values_that_do_not_fit_together() {
 #[test]
 fn source_nat_is_refused_for_av() {
     const H2: &str = "\"snat\" is not possible for A/V: STUN and TURN work only when the node sees the client's real address; \"dnat\" is right (H2, H7)";
-    let internal = RIGHT.replace("203.0.113.40:5061/tcp", "10.20.0.10:3478/tcp");
+    let internal = RIGHT
+        .replace(
+            "203.0.113.40:5061/tcp\"",
+            "10.20.0.10:3478/tcp\"\nzone = \"internal\"",
+        )
+        .replace("203.0.113.41", "10.20.0.41");
     assert_eq!(
         problems(&internal),
-        format!("22: services[0].treatment: {H2}")
+        format!("23: services[0].treatment: {H2}")
     );
     let av = EXAMPLE.replace("203.0.113.40:5061/tcp", "203.0.113.30:5349/tcp");
     let line = 1 + av
@@ -360,11 +371,11 @@ fn what_is_not_toml() {
     for (text, expected) in [
         (
             "[pool]\nname = \"edge\"\nname = \"b\"\n",
-            "3: not TOML: duplicate key",
+            "3: column 1: not TOML: duplicate key",
         ),
         (
             "[pool]\n\nname = \"edge\n",
-            "3: not TOML: invalid basic string, expected `\"`",
+            "3: column 13: not TOML: invalid basic string, expected `\"`",
         ),
     ] {
         assert_eq!(problems(text), expected, "{text:?}");
@@ -409,4 +420,59 @@ fn an_error_names_the_file() {
         ))
     );
     assert!(missing.is_err_and(|error| error.contains("none: cannot be read: ")));
+}
+
+#[test]
+fn services_fit_with_the_pool_and_with_each_other() {
+    let node = "  { name = \"a\", address = \"203.0.113.41:5061\" },\n";
+    check(&[
+        (
+            "name = \"sip-tls\"",
+            "name = \"access-443\"",
+            "20: services[0].name: \"access-443\" is the name of a service that follows from [vips]; every service needs its own name",
+        ),
+        (
+            "203.0.113.40:5061/tcp",
+            "10.20.0.10:8057/tcp",
+            "21: services[0].listen: 10.20.0.10 is internal (vips.internal) and the service is external; nothing passes between the two sides (H13)",
+        ),
+        (
+            "203.0.113.41:5061",
+            "10.20.0.11:5061",
+            "24: services[0].nodes[0]: 10.20.0.11 is internal (nodes[0].internal) and the service is external; nothing passes between the two sides (H13)",
+        ),
+        (
+            "203.0.113.41:5061",
+            "203.0.113.10:5061",
+            "24: services[0].nodes[0]: 203.0.113.10 is vips.access; an address is either a VIP or a node's",
+        ),
+        (
+            "203.0.113.40:5061/tcp",
+            "203.0.113.40:64512/tcp",
+            "21: services[0].listen: port 64512 is kept for the health checks of this machine (64512 and up); a port from 1 to 64511 is right",
+        ),
+        (
+            node,
+            &node.repeat(2),
+            "25: services[0].nodes[1]: the name \"a\" is that of services[0].nodes[0] already; every node needs its own\n25: services[0].nodes[1]: 203.0.113.41:5061 is services[0].nodes[0] already; a node stands behind a service once",
+        ),
+        (
+            "udp = \"2m\"",
+            "udp = \"1500ms\"",
+            "27: timeouts.udp: \"1500ms\" is not a time in whole seconds from 1s to 7d, such as \"30s\", \"2m\", \"60m\" or a whole number of seconds",
+        ),
+        (
+            "[\"int0\"]",
+            "[\"\", \"a/b\"]",
+            "6: interfaces.internal[0]: \"\" is not the name of an interface (1 to 15 characters)\n6: interfaces.internal[1]: \"a/b\" is not the name of an interface (1 to 15 characters)",
+        ),
+    ]);
+}
+
+#[test]
+fn every_line_that_is_not_toml_is_told() {
+    assert_eq!(
+        problems("a = 1\na = 2\nb = = 3\n"),
+        "2: column 1: not TOML: duplicate key\n3: column 5: not TOML: extra `=`"
+    );
 }

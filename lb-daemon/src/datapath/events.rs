@@ -15,6 +15,7 @@ pub struct Events {
 }
 
 impl Events {
+    /// The events of this ring.
     pub fn new(map: Map) -> Result<Self> {
         let failed = |source| Error::Map {
             map: names::EVENTS,

@@ -22,7 +22,7 @@ pub struct Sizes {
     pub half_open: u32,
 }
 
-pub fn load(sizes: &Sizes, folder: Option<&Path>) -> Result<Datapath> {
+pub fn load(sizes: Sizes, folder: Option<&Path>) -> Result<Datapath> {
     if OBJECT.is_empty() {
         return Err(Error::NoObject);
     }

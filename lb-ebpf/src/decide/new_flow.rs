@@ -84,9 +84,9 @@ fn with_snat_port<T: Tables>(opening: &Opening, tables: &T) -> Option<DropReason
         last: opening.service.last_snat_port,
     };
     let pool = opening.node.snat_pool;
-    let choice = snat_port::first_choice(tables, pool, range);
-    for step in 0..snat_port::TRIES {
-        let port = range.after(choice, step);
+    let first_choice = snat_port::first_choice(tables, pool, range);
+    for attempts in 0..snat_port::TRIES {
+        let port = range.choice(first_choice, attempts);
         snat_port::claim(tables, pool, port);
         match enter(opening, opening.key.destination, Port::new(port), tables) {
             Ok(()) => return None,
