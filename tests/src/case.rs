@@ -1,0 +1,134 @@
+//! A packet case: packets in, packets out, one row per packet. Every case runs twice, on the pure logic
+//! and on the real eBPF object.
+
+use lb_common::drop_reason::DropReason;
+
+use crate::{
+    packet::{Spec, decode},
+    runner::{NEIGHBOURS, Outcome, Port, ROUTER, Runner, host::Host, kernel::Kernel},
+};
+
+/// A packet and what must become of it.
+pub struct Step {
+    /// Where it comes in.
+    pub at: Port,
+    /// The packet.
+    pub packet: Input,
+    /// What must become of it.
+    pub expected: Expected,
+}
+
+/// A packet that comes in.
+pub enum Input {
+    /// A well-formed one. Ethernet addresses that are zero are filled in: from a neighbour, to the
+    /// interface.
+    Packet(Spec),
+    /// These very bytes.
+    Bytes(Vec<u8>),
+}
+
+/// What must become of a packet.
+pub enum Expected {
+    /// It leaves by this interface as that packet, with one hop less to live and the Ethernet
+    /// addresses of the way.
+    Sent(Port, Spec),
+    /// The machine's own network stack gets it.
+    Passed,
+    /// It is dropped for this reason.
+    Dropped(DropReason),
+}
+
+/// `packet` comes in at `at` and leaves by `to` as `sent`.
+pub fn forwarded(at: Port, packet: Spec, to: Port, sent: Spec) -> Step {
+    Step {
+        at,
+        packet: Input::Packet(packet),
+        expected: Expected::Sent(to, sent),
+    }
+}
+
+/// `packet` comes in at `at` and is dropped.
+pub fn dropped(at: Port, packet: Spec, reason: DropReason) -> Step {
+    Step {
+        at,
+        packet: Input::Packet(packet),
+        expected: Expected::Dropped(reason),
+    }
+}
+
+/// `packet` comes in at `at` and goes to the machine's own network stack.
+pub fn passed(at: Port, packet: Spec) -> Step {
+    Step {
+        at,
+        packet: Input::Packet(packet),
+        expected: Expected::Passed,
+    }
+}
+
+/// Runs the steps on both runners.
+pub fn run(config: &str, steps: &[Step]) {
+    play("pure logic", &mut Host::new(config), steps);
+    play("kernel", &mut Kernel::new(config), steps);
+}
+
+/// Runs the steps on one runner.
+pub fn play(name: &str, runner: &mut impl Runner, steps: &[Step]) {
+    for (number, step) in steps.iter().enumerate() {
+        let frame = input(step);
+        let outcome = runner.receive(step.at, &frame);
+        let expected = expected(step);
+        assert!(
+            outcome == expected,
+            "{name}, packet {}:\n  in at {}: {}\n  expected {}\n  but was  {}",
+            number + 1,
+            step.at.name(),
+            decode(&frame),
+            show(&expected),
+            show(&outcome),
+        );
+    }
+}
+
+fn input(step: &Step) -> Vec<u8> {
+    match &step.packet {
+        Input::Bytes(bytes) => bytes.clone(),
+        Input::Packet(spec) if spec.macs == ([0; 6], [0; 6]) => {
+            let from = mac_of(step.at, spec.source.ip().octets());
+            spec.clone().macs(from, step.at.mac()).frame()
+        }
+        Input::Packet(spec) => spec.frame(),
+    }
+}
+
+fn expected(step: &Step) -> Outcome {
+    match &step.expected {
+        Expected::Passed => Outcome::Passed,
+        Expected::Dropped(reason) => Outcome::Dropped(*reason),
+        Expected::Sent(port, spec) => {
+            let to = mac_of(*port, spec.destination.ip().octets());
+            let frame = spec.clone().macs(port.mac(), to).ttl(spec.ttl - 1).frame();
+            if *port == step.at {
+                Outcome::Returned(frame)
+            } else {
+                Outcome::Redirected(frame)
+            }
+        }
+    }
+}
+
+/// The Ethernet address behind which an address is, seen from an interface.
+fn mac_of(port: Port, address: [u8; 4]) -> [u8; 6] {
+    NEIGHBOURS
+        .iter()
+        .find(|known| known.port == port && known.address == address)
+        .map_or(ROUTER, |known| known.mac)
+}
+
+fn show(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Returned(frame) => format!("sent back, {}", decode(frame)),
+        Outcome::Redirected(frame) => format!("redirected, {}", decode(frame)),
+        Outcome::Passed => "passed to the kernel".to_owned(),
+        Outcome::Dropped(reason) => format!("dropped: {}", reason.name()),
+    }
+}

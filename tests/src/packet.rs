@@ -1,0 +1,207 @@
+//! Packets of the packet tests: built from a few words, and decoded for people.
+
+use std::{fmt::Write as _, net::SocketAddrV4};
+
+use etherparse::{NetSlice, PacketBuilder, SlicedPacket, TransportSlice};
+
+/// A packet, as a test writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Ethernet source and destination.
+    pub macs: ([u8; 6], [u8; 6]),
+    /// From whom.
+    pub source: SocketAddrV4,
+    /// To whom.
+    pub destination: SocketAddrV4,
+    /// TCP or UDP.
+    pub transport: Transport,
+    /// Time to live.
+    pub ttl: u8,
+    /// Data.
+    pub payload: Vec<u8>,
+}
+
+/// The protocol header of a [`Spec`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// TCP: flags as on the wire, sequence and acknowledgment number.
+    Tcp(u8, u32, u32),
+    /// UDP.
+    Udp,
+}
+
+/// TCP flags.
+pub mod flags {
+    /// No more data.
+    pub const FIN: u8 = 0x01;
+    /// Open.
+    pub const SYN: u8 = 0x02;
+    /// Reset.
+    pub const RST: u8 = 0x04;
+    /// Acknowledgment.
+    pub const ACK: u8 = 0x10;
+}
+
+/// `"203.0.113.10:443"`.
+pub fn at(address: &str) -> SocketAddrV4 {
+    address
+        .parse()
+        .unwrap_or_else(|error| panic!("{address}: {error}"))
+}
+
+/// A TCP segment; addresses of Ethernet are filled in by the runner.
+pub fn tcp(source: &str, destination: &str, flags: u8) -> Spec {
+    Spec {
+        macs: ([0; 6], [0; 6]),
+        source: at(source),
+        destination: at(destination),
+        transport: Transport::Tcp(flags, 1000, if flags & flags::ACK == 0 { 0 } else { 5001 }),
+        ttl: 64,
+        payload: Vec::new(),
+    }
+}
+
+/// A UDP datagram; addresses of Ethernet are filled in by the runner.
+pub fn udp(source: &str, destination: &str) -> Spec {
+    Spec {
+        macs: ([0; 6], [0; 6]),
+        source: at(source),
+        destination: at(destination),
+        transport: Transport::Udp,
+        ttl: 64,
+        payload: b"datagram".to_vec(),
+    }
+}
+
+impl Spec {
+    /// With these sequence and acknowledgment numbers (TCP).
+    #[must_use]
+    pub fn numbers(mut self, sequence: u32, acknowledgment: u32) -> Self {
+        if let Transport::Tcp(flags, ..) = self.transport {
+            self.transport = Transport::Tcp(flags, sequence, acknowledgment);
+        }
+        self
+    }
+
+    /// With this time to live.
+    #[must_use]
+    pub fn ttl(mut self, ttl: u8) -> Self {
+        self.ttl = ttl;
+        self
+    }
+
+    /// With this data.
+    #[must_use]
+    pub fn payload(mut self, payload: Vec<u8>) -> Self {
+        self.payload = payload;
+        self
+    }
+
+    /// With these Ethernet addresses: from, to.
+    #[must_use]
+    pub fn macs(mut self, source: [u8; 6], destination: [u8; 6]) -> Self {
+        self.macs = (source, destination);
+        self
+    }
+
+    /// The frame, with right lengths and checksums.
+    pub fn frame(&self) -> Vec<u8> {
+        let start = PacketBuilder::ethernet2(self.macs.0, self.macs.1).ipv4(
+            self.source.ip().octets(),
+            self.destination.ip().octets(),
+            self.ttl,
+        );
+        let mut frame = Vec::new();
+        let written = match self.transport {
+            Transport::Tcp(bits, sequence, acknowledgment) => {
+                let mut tcp = start.tcp(
+                    self.source.port(),
+                    self.destination.port(),
+                    sequence,
+                    64_000,
+                );
+                if bits & flags::SYN != 0 {
+                    tcp = tcp.syn();
+                }
+                if bits & flags::FIN != 0 {
+                    tcp = tcp.fin();
+                }
+                if bits & flags::RST != 0 {
+                    tcp = tcp.rst();
+                }
+                if bits & flags::ACK != 0 {
+                    tcp = tcp.ack(acknowledgment);
+                }
+                tcp.write(&mut frame, &self.payload)
+            }
+            Transport::Udp => start
+                .udp(self.source.port(), self.destination.port())
+                .write(&mut frame, &self.payload),
+        };
+        written.unwrap_or_else(|error| panic!("{self:?}: {error}"));
+        frame
+    }
+}
+
+/// A frame for people: one line per header, with what is wrong with its checksums.
+pub fn decode(frame: &[u8]) -> String {
+    let mut text = format!("{} bytes", frame.len());
+    let sliced = match SlicedPacket::from_ethernet(frame) {
+        Ok(sliced) => sliced,
+        Err(error) => return format!("{text}: {error}: {frame:02x?}"),
+    };
+    if let Some(etherparse::LinkSlice::Ethernet2(ethernet)) = &sliced.link {
+        let _ = write!(
+            text,
+            "\n    ethernet {:02x?} -> {:02x?} {:?}",
+            ethernet.source(),
+            ethernet.destination(),
+            ethernet.ether_type()
+        );
+    }
+    let Some(NetSlice::Ipv4(ip)) = &sliced.net else {
+        return text;
+    };
+    let header = ip.header().to_header();
+    let _ = write!(
+        text,
+        "\n    ipv4 {} -> {} ttl {} length {}",
+        ip.header().source_addr(),
+        ip.header().destination_addr(),
+        header.time_to_live,
+        header.total_len
+    );
+    if header.calc_header_checksum() != header.header_checksum {
+        let _ = write!(text, " BAD CHECKSUM {:04x}", header.header_checksum);
+    }
+    match &sliced.transport {
+        Some(TransportSlice::Tcp(tcp)) => {
+            let _ = write!(
+                text,
+                "\n    tcp {} -> {} flags {:02x} seq {} ack {}",
+                tcp.source_port(),
+                tcp.destination_port(),
+                tcp.slice()[13],
+                tcp.sequence_number(),
+                tcp.acknowledgment_number()
+            );
+            if tcp.calc_checksum_ipv4(header.source, header.destination) != Ok(tcp.checksum()) {
+                let _ = write!(text, " BAD CHECKSUM {:04x}", tcp.checksum());
+            }
+        }
+        Some(TransportSlice::Udp(udp)) => {
+            let _ = write!(
+                text,
+                "\n    udp {} -> {}",
+                udp.source_port(),
+                udp.destination_port()
+            );
+            let right = udp.to_header().calc_checksum_ipv4(&header, udp.payload());
+            if udp.checksum() != 0 && right != Ok(udp.checksum()) {
+                let _ = write!(text, " BAD CHECKSUM {:04x}", udp.checksum());
+            }
+        }
+        _ => {}
+    }
+    text
+}

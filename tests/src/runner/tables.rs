@@ -1,0 +1,248 @@
+//! The tables of the data path as plain collections.
+
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+    rc::Rc,
+};
+
+use lb_common::{
+    event::Event,
+    flow::{FlowEntry, FlowKey},
+    interface::Interface,
+    net::{Ip4, Mac, Zone},
+    next_hop::{Neighbour, NextHop},
+    service::{Node, SNAT_POOL_WORDS, Service, ServiceKey},
+};
+use lb_daemon::contents::Contents;
+use lb_ebpf::tables::{FlowSlot, InsertError, Route, Table, Tables};
+
+use super::{NEIGHBOURS, Port};
+
+/// Plain collections with the sizes of a configuration.
+pub struct PlainTables {
+    contents: Contents,
+    capacity: HashMap<&'static str, usize>,
+    established: RefCell<HashMap<FlowKey, Rc<RefCell<FlowEntry>>>>,
+    half_open: RefCell<HashMap<FlowKey, Rc<RefCell<FlowEntry>>>>,
+    snat: RefCell<HashMap<u32, u64>>,
+    cursors: RefCell<HashMap<u32, u32>>,
+    next_hops: RefCell<HashMap<u32, NextHop>>,
+    cells: RefCell<HashMap<Neighbour, u32>>,
+    /// Raised by tests that change routes.
+    pub generation: Cell<u32>,
+    /// What the daemon would have heard.
+    pub events: RefCell<Vec<Event>>,
+}
+
+/// An entry of the plain flow tables.
+pub struct PlainSlot(Rc<RefCell<FlowEntry>>);
+
+impl FlowSlot for PlainSlot {
+    fn with<R>(&self, f: impl FnOnce(&mut FlowEntry) -> R) -> R {
+        f(&mut self.0.borrow_mut())
+    }
+}
+
+impl PlainTables {
+    /// Tables with these contents, and room for as many flows.
+    pub fn new(contents: Contents, flows: usize, half_open: usize) -> Self {
+        Self {
+            contents,
+            capacity: HashMap::from([("established", flows * 2), ("half-open", half_open * 2)]),
+            established: RefCell::default(),
+            half_open: RefCell::default(),
+            snat: RefCell::default(),
+            cursors: RefCell::default(),
+            next_hops: RefCell::default(),
+            cells: RefCell::default(),
+            generation: Cell::new(0),
+            events: RefCell::default(),
+        }
+    }
+
+    /// Entries of the two flow tables.
+    pub fn entries(&self) -> (usize, usize) {
+        (
+            self.established.borrow().len(),
+            self.half_open.borrow().len(),
+        )
+    }
+
+    /// Every entry of the established table.
+    pub fn established(&self) -> Vec<(FlowKey, FlowEntry)> {
+        let table = self.established.borrow();
+        table
+            .iter()
+            .map(|(key, entry)| (*key, *entry.borrow()))
+            .collect()
+    }
+
+    fn table(&self, table: Table) -> &RefCell<HashMap<FlowKey, Rc<RefCell<FlowEntry>>>> {
+        match table {
+            Table::Established => &self.established,
+            Table::HalfOpen => &self.half_open,
+        }
+    }
+}
+
+/// The kernel's index that interfaces have on the host: 10, 11, 12.
+pub const fn interface_index(port: Port) -> u32 {
+    port as u32 + 10
+}
+
+impl Tables for PlainTables {
+    type Slot = PlainSlot;
+
+    fn flow(&self, table: Table, key: &FlowKey) -> Option<PlainSlot> {
+        self.table(table).borrow().get(key).cloned().map(PlainSlot)
+    }
+
+    fn insert(&self, table: Table, key: &FlowKey, entry: &FlowEntry) -> Result<(), InsertError> {
+        let name = match table {
+            Table::Established => "established",
+            Table::HalfOpen => "half-open",
+        };
+        let mut flows = self.table(table).borrow_mut();
+        if flows.contains_key(key) {
+            return Err(InsertError::Exists);
+        }
+        if flows.len() >= self.capacity[name] {
+            return Err(InsertError::Full);
+        }
+        flows.insert(*key, Rc::new(RefCell::new(*entry)));
+        Ok(())
+    }
+
+    fn remove(&self, table: Table, key: &FlowKey) {
+        self.table(table).borrow_mut().remove(key);
+    }
+
+    fn service(&self, key: &ServiceKey) -> Option<Service> {
+        let found = self
+            .contents
+            .services
+            .iter()
+            .find(|(known, _)| known == key);
+        found.map(|(_, service)| *service)
+    }
+
+    fn ring_slot(&self, service: u16, slot: u32) -> Option<u8> {
+        let ring = self.contents.rings.get(usize::from(service))?;
+        ring.slots.get(slot as usize).copied()
+    }
+
+    fn node(&self, cell: u32) -> Option<Node> {
+        self.contents.nodes.get(&cell).copied()
+    }
+
+    fn count_opened(&self, _: u32) {}
+
+    fn vip(&self, address: Ip4) -> Option<Zone> {
+        let found = self.contents.vips.iter().find(|(vip, _)| *vip == address);
+        found.map(|(_, zone)| {
+            if *zone == Zone::Internal as u32 {
+                Zone::Internal
+            } else {
+                Zone::External
+            }
+        })
+    }
+
+    fn snat_word(&self, pool: u32, word: u32) -> u64 {
+        let words = self.snat.borrow();
+        words
+            .get(&(pool * SNAT_POOL_WORDS + word))
+            .copied()
+            .unwrap_or(0)
+    }
+
+    fn snat_claim(&self, pool: u32, word: u32, bits: u64) -> u64 {
+        let mut words = self.snat.borrow_mut();
+        let word = words.entry(pool * SNAT_POOL_WORDS + word).or_default();
+        let before = *word;
+        *word |= bits;
+        before
+    }
+
+    fn snat_release(&self, pool: u32, word: u32, bits: u64) {
+        let mut words = self.snat.borrow_mut();
+        *words.entry(pool * SNAT_POOL_WORDS + word).or_default() &= !bits;
+    }
+
+    fn snat_cursor(&self, pool: u32) -> u32 {
+        let mut cursors = self.cursors.borrow_mut();
+        let cursor = cursors.entry(pool).or_default();
+        *cursor += 1;
+        *cursor - 1
+    }
+
+    fn next_hop(&self, cell: u32) -> Option<NextHop> {
+        Some(
+            self.next_hops
+                .borrow()
+                .get(&cell)
+                .copied()
+                .unwrap_or_default(),
+        )
+    }
+
+    fn set_next_hop(&self, cell: u32, next_hop: &NextHop) {
+        self.next_hops.borrow_mut().insert(cell, *next_hop);
+    }
+
+    fn neighbour_cell(&self, neighbour: &Neighbour) -> Option<u32> {
+        let mut cells = self.cells.borrow_mut();
+        let next = cells.len() as u32 + 1;
+        Some(*cells.entry(*neighbour).or_insert(next))
+    }
+
+    fn route_generation(&self) -> u32 {
+        self.generation.get()
+    }
+
+    fn route(&self, key: &FlowKey) -> Route {
+        let (port, next) = match key.destination.octets() {
+            [203, 0, 113, _] => (Port::Ext1, key.destination.octets()),
+            [10, 20, 0, _] => (Port::Int0, key.destination.octets()),
+            _ => (Port::Ext0, [192, 0, 2, 254]),
+        };
+        let neighbour = Neighbour {
+            interface: interface_index(port),
+            address: Ip4::from_octets(next),
+        };
+        let known = NEIGHBOURS
+            .iter()
+            .find(|known| known.port == port && known.address == next);
+        match known {
+            Some(known) => Route::Resolved(
+                neighbour,
+                NextHop {
+                    interface: interface_index(port),
+                    generation: 0,
+                    destination_mac: Mac::new(known.mac),
+                    source_mac: Mac::new(port.mac()),
+                    mtu: 1500,
+                    reserved: 0,
+                },
+            ),
+            None => Route::Unresolved(neighbour),
+        }
+    }
+
+    fn interface(&self, index: u32) -> Option<Interface> {
+        let port = Port::ALL
+            .into_iter()
+            .find(|port| interface_index(*port) == index)?;
+        Some(Interface {
+            index,
+            mac: Mac::new(port.mac()),
+            zone: u8::from(port == Port::Int0),
+            reserved: 0,
+        })
+    }
+
+    fn notify(&self, event: &Event) {
+        self.events.borrow_mut().push(*event);
+    }
+}
