@@ -63,8 +63,8 @@ pub struct Controller {
 }
 
 impl Controller {
-    /// Brings everything up, the program on the interfaces last: from its first packet on it finds
-    /// everything in place.
+    /// Brings everything up, the maps before the program: from its first packet on it finds everything
+    /// in place.
     pub async fn start(plan: Plan, control_socket: &Path, pin_dir: &Path) -> Result<Self> {
         let contents =
             Contents::of(&plan).context("the configuration does not fit into the maps")?;
@@ -72,7 +72,12 @@ impl Controller {
         let (network, network_events) = Network::connect()?;
         let mut links = Vec::new();
         for interface in &plan.interfaces {
-            links.push(network.link(&interface.name).await?);
+            let link = network.link(&interface.name).await?;
+            // Before anything is touched: it may be a second edgelb with the same pins and addresses.
+            if link.has_program {
+                return Err(datapath::Error::Busy(link.name).into());
+            }
+            links.push(link);
         }
         let sizes = Sizes {
             flows: plan.limits.max_flows,
@@ -84,7 +89,6 @@ impl Controller {
         }
         network::enable_routing_look_ups()?;
         let events = datapath.take_events()?;
-        let vips = addresses::assign(&plan, &links, &network).await?;
         let (sender, questions) = mpsc::channel(16);
         let mut controller = Self {
             neighbours: Neighbours::new(network.clone(), &links),
@@ -95,23 +99,33 @@ impl Controller {
             next_port_audit: Instant::now() + sweep::PORT_AUDIT_INTERVAL,
             plan,
             datapath,
-            vips,
+            vips: Vec::new(),
             network,
             network_events,
             events,
             questions,
         };
-        // From here on a failure must take the addresses away again.
-        if let Err(error) = controller.attach(links).await {
-            controller.stop().await;
-            return Err(error);
+        // From here on a failure must take off again what is there.
+        match controller.bring_up(links).await {
+            Ok(()) => Ok(controller),
+            Err(error) => {
+                controller.stop().await;
+                Err(error)
+            }
         }
-        Ok(controller)
     }
 
-    async fn attach(&mut self, links: Vec<Link>) -> Result<()> {
+    /// First the program, then the addresses: where another edgelb has the interface, its addresses
+    /// must not be touched.
+    async fn bring_up(&mut self, links: Vec<Link>) -> Result<()> {
         self.resolve_first(&links).await?;
-        for (link, planned) in links.into_iter().zip(&self.plan.interfaces) {
+        self.attach(&links)?;
+        self.vips = addresses::assign(&self.plan, &links, &self.network).await?;
+        Ok(())
+    }
+
+    fn attach(&mut self, links: &[Link]) -> Result<()> {
+        for (link, planned) in links.iter().zip(&self.plan.interfaces) {
             self.datapath.set_interface(
                 &link.name,
                 &Interface {
@@ -122,9 +136,9 @@ impl Controller {
                 },
             )?;
             let attached = self.datapath.attach(&link.name, link.index)?;
-            report_attachment(&link, &attached);
+            report_attachment(link, &attached);
             self.interfaces.push(AttachedInterface {
-                link,
+                link: link.clone(),
                 zone: planned.zone,
                 attached,
             });

@@ -14,7 +14,7 @@ use rtnetlink::{
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
         address::AddressAttribute,
-        link::{LinkAttribute, LinkMessage},
+        link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttached},
         neighbour::{
             NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourMessage,
             NeighbourState,
@@ -34,6 +34,8 @@ pub struct Link {
     pub mac: Mac,
     /// Largest IP packet (bytes).
     pub mtu: u16,
+    /// True where an XDP program is attached already.
+    pub has_program: bool,
 }
 
 /// A neighbour as the kernel knows it.
@@ -289,8 +291,14 @@ fn event(message: &RouteNetlinkMessage) -> Option<NetworkEvent> {
 fn link(name: &str, message: &LinkMessage) -> Option<Link> {
     let mut mac = None;
     let mut mtu = None;
+    let mut has_program = false;
     for attribute in &message.attributes {
         match attribute {
+            LinkAttribute::Xdp(xdp) => {
+                has_program = xdp.iter().any(|attribute| {
+                    matches!(attribute, LinkXdp::Attached(mode) if *mode != XdpAttached::None)
+                });
+            }
             LinkAttribute::Address(address) => {
                 mac = <[u8; 6]>::try_from(address.as_slice()).ok().map(Mac::new);
             }
@@ -303,6 +311,7 @@ fn link(name: &str, message: &LinkMessage) -> Option<Link> {
         index: message.header.index,
         mac: mac?,
         mtu: mtu?,
+        has_program,
     })
 }
 

@@ -32,6 +32,7 @@ mod program {
 
     /// Runs for every packet of every interface that edgelb is attached to.
     #[xdp]
+    #[allow(clippy::needless_pass_by_value)] // The macro's signature.
     pub fn edgelb(context: XdpContext) -> u32 {
         let ingress = context.ingress_ifindex() as u32;
         let tables = Maps::new(&context);
@@ -61,10 +62,12 @@ mod program {
             return XDP_TX;
         }
         // SAFETY: the helper only notes the interface for when the program has returned.
-        match unsafe { bpf_redirect(to.next_hop.interface, 0) } as u32 {
-            XDP_REDIRECT => XDP_REDIRECT,
-            // Only for flags that this call does not set.
-            _ => XDP_DROP,
+        let action = unsafe { bpf_redirect(to.next_hop.interface, 0) };
+        // It refuses flags only, and there are none.
+        if action == i64::from(XDP_REDIRECT) {
+            XDP_REDIRECT
+        } else {
+            XDP_DROP
         }
     }
 

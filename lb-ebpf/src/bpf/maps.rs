@@ -293,6 +293,8 @@ const NO_NEIGHBOUR: i64 = 7;
 #[inline(always)]
 fn route(context: &XdpContext, key: &FlowKey) -> Route {
     const LO: u32 = 1;
+    #[allow(clippy::cast_possible_wrap)] // 64.
+    const LENGTH: i32 = size_of::<FibLookup>() as i32;
     // SAFETY: a C structure of integers and byte arrays, for which zero is a value.
     let mut lookup: FibLookup = unsafe { core::mem::zeroed() };
     lookup.family = AF_INET;
@@ -301,14 +303,7 @@ fn route(context: &XdpContext, key: &FlowKey) -> Route {
     lookup.__bindgen_anon_3.ipv4_src = key.source.wire();
     lookup.__bindgen_anon_4.ipv4_dst = key.destination.wire();
     // SAFETY: context and structure outlive the call, which is told the structure's size.
-    let answer = unsafe {
-        bpf_fib_lookup(
-            context.as_ptr(),
-            &raw mut lookup,
-            size_of::<FibLookup>() as i32,
-            0,
-        )
-    };
+    let answer = unsafe { bpf_fib_lookup(context.as_ptr(), &raw mut lookup, LENGTH, 0) };
     if lookup.family != AF_INET {
         // An IPv4 route through an IPv6 gateway.
         return Route::None;
