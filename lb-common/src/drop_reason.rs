@@ -47,6 +47,8 @@ drop_reasons! {
     Ipv4Source = "ipv4-source",
     /// TCP header cut off, or its data offset is wrong
     TcpHeader = "tcp-header",
+    /// ICMP header cut off
+    IcmpHeader = "icmp-header",
     /// UDP header cut off, or its length does not fit the packet
     UdpHeader = "udp-header",
     /// fragment for a VIP: its ports are not known
@@ -55,6 +57,8 @@ drop_reasons! {
     TtlExpired = "ttl-expired",
     /// larger than the next link's MTU
     TooBig = "too-big",
+    /// to or from a node's own address, on ports that the policy does not name
+    Policy = "policy",
     /// to a VIP, on a port that is no service
     PortClosed = "port-closed",
     /// to a service, within no flow, and not a packet that opens one
@@ -79,10 +83,13 @@ drop_reasons! {
     FrameShrunk = "frame-shrunk",
 }
 
-/// Cells of the counters: one per reason and cell 0.
+/// Cells of the counters: one per reason, cell 0 and [`ROUTED_CELL`].
 pub const VERDICT_CELLS: u32 = 64;
 
-const _: () = assert!(DropReason::ALL.len() < VERDICT_CELLS as usize);
+/// Counts packets that were routed to or from a node's own address.
+pub const ROUTED_CELL: u32 = VERDICT_CELLS - 1;
+
+const _: () = assert!(DropReason::ALL.len() < ROUTED_CELL as usize);
 
 #[cfg(test)]
 mod tests {

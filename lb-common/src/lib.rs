@@ -16,4 +16,5 @@ pub mod interface;
 pub mod names;
 pub mod net;
 pub mod next_hop;
+pub mod policy;
 pub mod service;

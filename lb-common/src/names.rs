@@ -34,11 +34,15 @@ pub const INTERFACES: &str = "INTERFACES";
 pub const NODE_COUNTERS: &str = "NODE_COUNTERS";
 /// Number of the drop reason to packets; cell 0 counts what went to the kernel.
 pub const VERDICTS: &str = "VERDICTS";
+/// `Ip4` of every node to its `NodeAddress`.
+pub const NODE_ADDRESSES: &str = "NODE_ADDRESSES";
+/// `Destination` to `CachedRoute`; evicts the oldest.
+pub const ROUTES: &str = "ROUTES";
 /// `Event`s for the daemon.
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map.
-pub const MAPS: [&str; 15] = [
+pub const MAPS: [&str; 17] = [
     FLOWS,
     HALF_OPEN,
     SERVICES,
@@ -53,5 +57,7 @@ pub const MAPS: [&str; 15] = [
     INTERFACES,
     NODE_COUNTERS,
     VERDICTS,
+    NODE_ADDRESSES,
+    ROUTES,
     EVENTS,
 ];

@@ -41,3 +41,23 @@ pub struct Neighbour {
     /// The neighbour's IP address.
     pub address: Ip4,
 }
+
+/// What the cache of routes knows a destination by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Destination {
+    /// Where packets go.
+    pub address: Ip4,
+    /// Number of the [`crate::net::Zone`] they came from.
+    pub zone: u32,
+}
+
+/// The way to a destination, for packets that belong to no flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct CachedRoute {
+    /// Cell of the adjacency array.
+    pub cell: u32,
+    /// [`NextHop::generation`] at the time of the look-up.
+    pub generation: u32,
+}

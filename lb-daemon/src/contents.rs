@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use lb_common::{
     net::{Ip4, Port},
+    policy::{MAX_RULES, NodeAddress, PortRule},
     service::{
         MAX_NODES, MAX_SERVICES, MAX_SNAT_POOLS, NO_POOL, Node, Ring, Service, ServiceKey,
         Treatment, node_cell,
@@ -12,7 +13,7 @@ use lb_common::{
 
 use crate::{
     maglev::{self, Candidate},
-    plan::{Plan, PlannedService},
+    plan::{Plan, PlannedNodeAddress, PlannedService},
 };
 
 /// The maps that follow from the configuration.
@@ -26,6 +27,8 @@ pub struct Contents {
     pub nodes: BTreeMap<u32, Node>,
     /// VIPs and the numbers of their zones.
     pub vips: Vec<(Ip4, u32)>,
+    /// The nodes' own addresses and what may pass to and from them.
+    pub node_addresses: Vec<(Ip4, NodeAddress)>,
 }
 
 /// A plan that does not fit into the maps.
@@ -68,6 +71,7 @@ impl Contents {
             .iter()
             .map(|vip| (vip.address.into(), vip.zone as u32))
             .collect();
+        contents.node_addresses = plan.node_addresses.iter().map(node_address).collect();
         Ok(contents)
     }
 
@@ -105,6 +109,27 @@ impl Contents {
         }
         self.rings.push(ring(service));
     }
+}
+
+fn node_address(planned: &PlannedNodeAddress) -> (Ip4, NodeAddress) {
+    let rules: Vec<PortRule> = planned
+        .rules
+        .iter()
+        .map(|rule| {
+            PortRule::new(
+                rule.protocol,
+                rule.kind,
+                *rule.ports.start(),
+                *rule.ports.end(),
+            )
+        })
+        .collect();
+    debug_assert!(
+        rules.len() <= MAX_RULES,
+        "the table of rows has at most 8 for a role"
+    );
+    let address = NodeAddress::new(planned.role.zone(), &rules);
+    (planned.address.into(), address)
 }
 
 fn ring(service: &PlannedService) -> Ring {
@@ -148,6 +173,10 @@ pub enum Change {
     Vip(Ip4, u32),
     /// Write a service.
     Service(ServiceKey, Service),
+    /// Write a node's own address.
+    NodeAddress(Ip4, Box<NodeAddress>),
+    /// Remove a node's own address.
+    RemoveNodeAddress(Ip4),
     /// Remove a service.
     RemoveService(ServiceKey),
     /// Remove a VIP.
@@ -189,6 +218,16 @@ pub fn difference(before: &Contents, after: &Contents) -> Vec<Change> {
     for (address, _) in &before.vips {
         if !kept.contains(&address.octets()) {
             changes.push(Change::RemoveVip(*address));
+        }
+    }
+    for (address, rules) in &after.node_addresses {
+        if !before.node_addresses.contains(&(*address, *rules)) {
+            changes.push(Change::NodeAddress(*address, Box::new(*rules)));
+        }
+    }
+    for (address, _) in &before.node_addresses {
+        if after.node_addresses.iter().all(|(kept, _)| kept != address) {
+            changes.push(Change::RemoveNodeAddress(*address));
         }
     }
     changes

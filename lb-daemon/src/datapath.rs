@@ -20,6 +20,7 @@ use lb_common::{
     names,
     net::Ip4,
     next_hop::{Neighbour, NextHop},
+    policy::NodeAddress,
     service::{Node, Ring, SNAT_POOL_WORDS, Service, ServiceKey, full_word},
 };
 
@@ -45,6 +46,7 @@ pub struct Datapath {
     rings: Cells<Ring>,
     nodes: Cells<Node>,
     vips: Table<Ip4, u32>,
+    node_addresses: Table<Ip4, NodeAddress>,
     snat_ports: Cells<u64>,
     next_hops: Cells<NextHop>,
     neighbours: Table<Neighbour, u32>,
@@ -111,6 +113,8 @@ impl Datapath {
             Change::Ring(service, ring) => self.rings.set(u32::from(*service), ring),
             Change::Vip(address, zone) => self.vips.set(address, zone),
             Change::Service(key, service) => self.services.set(key, service),
+            Change::NodeAddress(address, rules) => self.node_addresses.set(address, rules),
+            Change::RemoveNodeAddress(address) => self.node_addresses.remove(address),
             Change::RemoveService(key) => self.services.remove(key),
             Change::RemoveVip(address) => self.vips.remove(address),
         }

@@ -1,9 +1,13 @@
 //! The plan: everything that the data path is to do, as it follows from a configuration (pure).
 
-use std::net::{Ipv4Addr, SocketAddrV4};
+use std::{
+    net::{Ipv4Addr, SocketAddrV4},
+    ops::RangeInclusive,
+};
 
 use lb_common::{
     net::{Protocol, Zone},
+    policy::RuleKind,
     service::Treatment,
 };
 
@@ -23,10 +27,38 @@ pub struct Plan {
     pub vips: Vec<PlannedVip>,
     /// The services; a service's index in the maps is its place here.
     pub services: Vec<PlannedService>,
+    /// The nodes' own addresses, which are routed and never translated.
+    pub node_addresses: Vec<PlannedNodeAddress>,
     /// Idle times.
     pub timeouts: Timeouts,
     /// Sizes.
     pub limits: Limits,
+}
+
+/// A node's own address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedNodeAddress {
+    /// Name of the node.
+    pub node: String,
+    /// What the address is for.
+    pub role: Role,
+    /// The address.
+    pub address: Ipv4Addr,
+    /// What may pass to and from it.
+    pub rules: Vec<PlannedRule>,
+}
+
+/// Ports that may pass to or from a node's own address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedRule {
+    /// Row of the requirements.
+    pub row: &'static str,
+    /// TCP or UDP.
+    pub protocol: Protocol,
+    /// Whose ports, and who opens.
+    pub kind: RuleKind,
+    /// The ports.
+    pub ports: RangeInclusive<u16>,
 }
 
 /// An interface to attach to.
@@ -98,6 +130,45 @@ const EDGE_SERVICES: [EdgeService; 10] = [
 
 /// XMPP federation.
 const XMPP: u16 = 5269;
+/// The XMPP gateway's port on the inside.
+const XMPP_GATEWAY: u16 = 23_456;
+
+/// What may pass to and from a node's own address: row, role, protocol, kind, ports.
+type NodeRule = (&'static str, Role, Protocol, RuleKind, RangeInclusive<u16>);
+
+/// The rows of the requirements with the paths `node-in` and `node-out`.
+const NODE_RULES: [NodeRule; 19] = {
+    use Protocol::{Tcp, Udp};
+    use Role::{Access, Av, Internal};
+    use RuleKind::{FromNodePort, ToNodePort, ToOtherPort};
+    [
+        ("EN1", Access, Tcp, ToOtherPort, 80..=80),
+        ("EN2", Access, Tcp, ToOtherPort, 53..=53),
+        ("EN3", Access, Udp, ToOtherPort, 53..=53),
+        ("EN4", Av, Tcp, FromNodePort, 50_000..=59_999),
+        ("EN5", Av, Udp, FromNodePort, 50_000..=59_999),
+        ("EN6", Av, Tcp, ToNodePort, 50_000..=59_999),
+        ("EN7", Av, Udp, ToNodePort, 50_000..=59_999),
+        ("EN8", Av, Udp, ToOtherPort, 3478..=3478),
+        ("EN9", Av, Udp, ToNodePort, 3478..=3478),
+        ("EN10", Av, Tcp, ToNodePort, 443..=443),
+        ("EN11", Av, Tcp, ToOtherPort, 443..=443),
+        (
+            "IN1",
+            Internal,
+            Tcp,
+            ToNodePort,
+            XMPP_GATEWAY..=XMPP_GATEWAY,
+        ),
+        ("IN2", Internal, Tcp, ToNodePort, 4443..=4443),
+        ("IN3", Internal, Tcp, ToNodePort, 8057..=8057),
+        ("IN4", Internal, Udp, ToNodePort, 3478..=3478),
+        ("IN5", Internal, Tcp, ToNodePort, 443..=443),
+        ("IN6", Internal, Tcp, ToNodePort, 50_001..=50_001),
+        ("IN7", Internal, Tcp, ToNodePort, 50_002..=50_002),
+        ("IN8", Internal, Tcp, ToNodePort, 50_003..=50_003),
+    ]
+};
 
 impl Plan {
     /// The plan for a configuration.
@@ -127,6 +198,7 @@ impl Plan {
             interfaces: interfaces(config),
             manage_addresses: config.interfaces.manage_addresses,
             vips: vips(config, &services),
+            node_addresses: node_addresses(config),
             services,
             timeouts: config.timeouts,
             limits: config.limits.clone(),
@@ -165,6 +237,36 @@ pub fn edge_services(config: &Config) -> Vec<PlannedService> {
         });
     }
     services
+}
+
+fn node_addresses(config: &Config) -> Vec<PlannedNodeAddress> {
+    let mut addresses = Vec::new();
+    for node in &config.nodes {
+        for role in Role::ALL {
+            let Some(address) = node.addresses.get(role) else {
+                continue;
+            };
+            let rules = NODE_RULES
+                .iter()
+                .filter(|(_, of, _, _, ports)| {
+                    *of == role && (config.pool.xmpp || *ports.start() != XMPP_GATEWAY)
+                })
+                .map(|(row, _, protocol, kind, ports)| PlannedRule {
+                    row,
+                    protocol: *protocol,
+                    kind: *kind,
+                    ports: ports.clone(),
+                })
+                .collect();
+            addresses.push(PlannedNodeAddress {
+                node: node.name.clone(),
+                role,
+                address,
+                rules,
+            });
+        }
+    }
+    addresses
 }
 
 fn interfaces(config: &Config) -> Vec<PlannedInterface> {

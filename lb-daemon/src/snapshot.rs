@@ -151,6 +151,9 @@ pub struct IdleTimeouts {
 pub struct PacketTotals {
     /// Rewritten and sent on, over all services.
     pub forwarded: u64,
+    /// Sent on as they were, to or from a node's own address.
+    #[serde(default)]
+    pub routed: u64,
     /// Given to this machine's own network stack.
     pub passed: u64,
     /// Dropped, for whatever reason.

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::Result;
 use lb_common::{
-    drop_reason::DropReason,
+    drop_reason::{DropReason, ROUTED_CELL},
     flow::{Direction, FlowEntry, FlowKey, FlowState},
     net::{Protocol, socket_address},
     service::{Treatment, node_cell},
@@ -40,6 +40,7 @@ pub fn status(controller: &Controller) -> Result<Status> {
             .iter()
             .map(|service| service.traffic.packets_in + service.traffic.packets_out)
             .sum(),
+        routed: verdicts[ROUTED_CELL as usize],
         passed: verdicts[DropReason::Passed as usize],
         dropped: drops.iter().map(|status| status.packets).sum(),
     };

@@ -1,6 +1,6 @@
 //! Third stage: from a verdict to bytes.
 
-use lb_common::drop_reason::DropReason;
+use lb_common::{drop_reason::DropReason, next_hop::NextHop};
 
 use crate::{
     checksum,
@@ -30,18 +30,13 @@ fn write(frame: &mut impl Frame, packet: &Packet, forward: &Forward) -> Option<(
         ethernet.source = forward.next_hop.source_mac;
     })?;
     frame.header(ipv4::AT, |ip: &mut Ipv4| {
-        let old = u16::from_ne_bytes([ip.ttl, ip.protocol]);
-        // `decide` lets nothing through whose time to live is used up.
-        ip.ttl = ip.ttl.wrapping_sub(1);
-        let new = u16::from_ne_bytes([ip.ttl, ip.protocol]);
-        let delta = u32::from(rewrite.address_delta) + checksum::word_change(old, new);
-        ip.checksum = checksum::update(ip.checksum, checksum::fold(delta));
+        one_hop_less(ip, rewrite.address_delta);
         ip.source = rewrite.source;
         ip.destination = rewrite.destination;
     })?;
     let at = usize::from(packet.transport_at);
     match packet.transport {
-        Transport::Tcp(_) => frame.header(at, |tcp: &mut TcpHeader| {
+        Transport::Tcp => frame.header(at, |tcp: &mut TcpHeader| {
             tcp.source = rewrite.source_port;
             tcp.destination = rewrite.destination_port;
             tcp.checksum = checksum::update(tcp.checksum, rewrite.transport_delta);
@@ -51,6 +46,34 @@ fn write(frame: &mut impl Frame, packet: &Packet, forward: &Forward) -> Option<(
             udp.destination = rewrite.destination_port;
             udp.checksum = checksum::update_udp(udp.checksum, rewrite.transport_delta);
         }),
-        Transport::Other | Transport::Fragment => Some(()),
+        Transport::IcmpError | Transport::Other | Transport::Fragment => Some(()),
     }
+}
+
+/// Writes the way to `next_hop` into the frame: Ethernet addresses and time to live. Nothing that the
+/// sender wrote changes.
+///
+/// # Errors
+///
+/// As for [`apply`].
+#[inline(always)]
+pub fn apply_route(frame: &mut impl Frame, next_hop: &NextHop) -> Result<(), DropReason> {
+    frame
+        .header(0, |ethernet: &mut Ethernet| {
+            ethernet.destination = next_hop.destination_mac;
+            ethernet.source = next_hop.source_mac;
+        })
+        .and_then(|()| frame.header(ipv4::AT, |ip: &mut Ipv4| one_hop_less(ip, 0)))
+        .ok_or(DropReason::FrameShrunk)
+}
+
+/// Takes one off the time to live; `address_delta` is what else has changed in the header.
+#[inline(always)]
+fn one_hop_less(ip: &mut Ipv4, address_delta: u16) {
+    let old = u16::from_ne_bytes([ip.ttl, ip.protocol]);
+    // `decide` lets nothing through whose time to live is used up.
+    ip.ttl = ip.ttl.wrapping_sub(1);
+    let new = u16::from_ne_bytes([ip.ttl, ip.protocol]);
+    let delta = u32::from(address_delta) + checksum::word_change(old, new);
+    ip.checksum = checksum::update(ip.checksum, checksum::fold(delta));
 }

@@ -9,9 +9,10 @@ pub mod forward;
 pub mod half_open;
 pub mod new_flow;
 pub mod removal;
+pub mod routed;
 pub mod unclaimed;
 
-use lb_common::drop_reason::DropReason;
+use lb_common::{drop_reason::DropReason, next_hop::NextHop};
 
 use crate::{
     packet::{Packet, Transport},
@@ -28,6 +29,8 @@ pub enum Found {
     HalfOpen,
     /// In neither: it is for a service, or for the machine itself.
     None,
+    /// In neither: it goes on as it is, to or from a node's own address.
+    Routed,
     /// The packet may not have one.
     Refused(DropReason),
 }
@@ -35,26 +38,34 @@ pub enum Found {
 /// Judges a packet. `now` is the second of the monotonic clock.
 #[inline(always)]
 pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Verdict {
-    if !matches!(packet.transport, Transport::Tcp(_) | Transport::Udp) {
-        return match unclaimed::judge(packet, tables) {
-            Found::Refused(reason) => Verdict::Drop(reason),
-            _ => Verdict::Pass,
-        };
-    }
-    let flow = match tables.flow(Table::Established, &packet.key) {
-        Some(flow) if established::goes_on(packet, &flow, tables) => Some(flow),
-        _ => {
-            let found = match half_open::advance(packet, tables) {
-                Found::None => new_flow::open(packet, tables, now),
+    let mut next_hop = NextHop::default();
+    let found = match packet.transport {
+        Transport::Tcp | Transport::Udp => {
+            if let Some(flow) = tables.flow(Table::Established, &packet.key)
+                && established::goes_on(packet, &flow, tables)
+            {
+                return forward::through(packet, &flow, tables, now);
+            }
+            match half_open::advance(packet, tables) {
+                Found::None => match routed::judge(packet, tables, &mut next_hop) {
+                    Found::None => new_flow::open(packet, tables, now),
+                    found => found,
+                },
                 found => found,
-            };
-            match found {
-                Found::Established => tables.flow(Table::Established, &packet.key),
-                Found::HalfOpen => tables.flow(Table::HalfOpen, &packet.key),
-                Found::Refused(reason) => return Verdict::Drop(reason),
-                Found::None => return Verdict::Pass,
             }
         }
+        // Nothing else is a flow.
+        _ => match routed::judge(packet, tables, &mut next_hop) {
+            Found::None => unclaimed::judge(packet, tables),
+            found => found,
+        },
+    };
+    let flow = match found {
+        Found::Established => tables.flow(Table::Established, &packet.key),
+        Found::HalfOpen => tables.flow(Table::HalfOpen, &packet.key),
+        Found::Routed => return Verdict::Route(next_hop),
+        Found::Refused(reason) => return Verdict::Drop(reason),
+        Found::None => return Verdict::Pass,
     };
     match flow {
         Some(flow) => forward::through(packet, &flow, tables, now),

@@ -18,9 +18,12 @@ mod program {
         macros::xdp,
         programs::XdpContext,
     };
-    use lb_common::drop_reason::DropReason;
+    use lb_common::{
+        drop_reason::{DropReason, ROUTED_CELL},
+        next_hop::NextHop,
+    };
     use lb_ebpf::{
-        apply::apply,
+        apply::{apply, apply_route},
         decide::decide,
         packet::Packet,
         parse::{Parsed, parse},
@@ -50,6 +53,13 @@ mod program {
                 Ok(()) => send(&packet, &to, ingress),
                 Err(reason) => drop(reason),
             },
+            Verdict::Route(to) => match apply_route(&mut frame, &to) {
+                Ok(()) => {
+                    maps::count_verdict(ROUTED_CELL);
+                    transmit(&to, ingress)
+                }
+                Err(reason) => drop(reason),
+            },
             Verdict::Pass => pass(),
             Verdict::Drop(reason) => drop(reason),
         }
@@ -58,11 +68,16 @@ mod program {
     #[inline(always)]
     fn send(packet: &Packet, to: &Forward, ingress: u32) -> u32 {
         maps::count_forwarded(to.node_cell, to.direction, packet.length);
-        if to.next_hop.interface == ingress {
+        transmit(&to.next_hop, ingress)
+    }
+
+    #[inline(always)]
+    fn transmit(to: &NextHop, ingress: u32) -> u32 {
+        if to.interface == ingress {
             return XDP_TX;
         }
         // SAFETY: the helper only notes the interface for when the program has returned.
-        let action = unsafe { bpf_redirect(to.next_hop.interface, 0) };
+        let action = unsafe { bpf_redirect(to.interface, 0) };
         // It refuses flags only, and there are none.
         if action == i64::from(XDP_REDIRECT) {
             XDP_REDIRECT

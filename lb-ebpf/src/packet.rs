@@ -35,9 +35,11 @@ impl TcpFlags {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// A whole TCP header.
-    Tcp(Tcp),
+    Tcp,
     /// A whole UDP header.
     Udp,
+    /// An ICMP message about another packet; the ports of the key are 0.
+    IcmpError,
     /// Any other protocol; the ports of the key are 0.
     Other,
     /// A fragment of a larger packet; the ports of the key are 0.
@@ -64,6 +66,10 @@ pub struct Packet {
     pub zone: Zone,
     /// Protocol header.
     pub transport: Transport,
+    /// More of the TCP header; zero for other protocols. Not a part of [`Transport::Tcp`]: the compiler
+    /// fills the place of a missing part with whatever is at hand, and the verifier lets no pointer go
+    /// there.
+    pub tcp: Tcp,
     /// Where the protocol header starts in the frame (bytes).
     ///
     /// At most 74, and a byte, so that the verifier can bound it after it has been spilled.
@@ -72,15 +78,4 @@ pub struct Packet {
     pub length: u16,
     /// Time to live on arrival.
     pub ttl: u8,
-}
-
-impl Packet {
-    /// The TCP flags, none for other protocols.
-    #[inline(always)]
-    pub const fn tcp_flags(&self) -> TcpFlags {
-        match self.transport {
-            Transport::Tcp(tcp) => tcp.flags,
-            _ => TcpFlags(0),
-        }
-    }
 }

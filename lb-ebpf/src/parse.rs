@@ -1,6 +1,7 @@
 //! First stage: from bytes to a [`Packet`].
 
 pub mod ethernet;
+pub mod icmp;
 pub mod ipv4;
 pub mod tcp;
 pub mod udp;

@@ -7,7 +7,8 @@ use lb_common::{
     flow::{FlowEntry, FlowKey},
     interface::Interface,
     net::{Ip4, Zone},
-    next_hop::{Neighbour, NextHop},
+    next_hop::{CachedRoute, Neighbour, NextHop},
+    policy::NodeAddress,
     service::{Node, Service, ServiceKey},
 };
 
@@ -90,6 +91,13 @@ pub trait Tables {
     fn route(&self, key: &FlowKey) -> Route;
     /// An interface with the program on it.
     fn interface(&self, index: u32) -> Option<Interface>;
+    /// Asks `f` about a node's own address; `None` for any other address.
+    fn node_address<R>(&self, address: Ip4, f: impl FnOnce(&NodeAddress) -> R) -> Option<R>;
+    /// The latest answer of [`Tables::route`] for routed packets to the destination of `key`.
+    fn cached_route(&self, key: &FlowKey) -> Option<CachedRoute>;
+    /// Keeps an answer for [`Tables::cached_route`].
+    fn cache_route(&self, key: &FlowKey, route: &CachedRoute);
+
     /// Tells the daemon something. Lost when the daemon does not keep up: senders try again.
     fn notify(&self, event: &Event);
 }

@@ -11,6 +11,8 @@ use lb_common::{
 pub enum Verdict {
     /// Rewrite it and send it on.
     Forward(Forward),
+    /// Send it on as it is, with one hop less to live.
+    Route(NextHop),
     /// Leave it to the machine's own network stack, untouched.
     Pass,
     /// Drop and count it.

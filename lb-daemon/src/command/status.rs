@@ -33,8 +33,11 @@ fn print(status: &Status) {
         table.used, table.capacity, table.half_open_used, table.half_open_capacity
     );
     println!(
-        "packets  {} forwarded, {} to this machine, {} dropped",
-        status.packets.forwarded, status.packets.passed, status.packets.dropped
+        "packets  {} forwarded, {} routed, {} to this machine, {} dropped",
+        status.packets.forwarded,
+        status.packets.routed,
+        status.packets.passed,
+        status.packets.dropped
     );
     println!(
         "\n{}\n\n{}\n\n{}",

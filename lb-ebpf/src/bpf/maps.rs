@@ -16,7 +16,8 @@ use lb_common::{
     interface::{INTERFACE_CELLS, Interface},
     names::{ROUTING_CELLS_USED, ROUTING_GENERATION},
     net::{Ip4, Mac, Zone},
-    next_hop::{MAX_NEXT_HOPS, Neighbour, NextHop},
+    next_hop::{CachedRoute, Destination, MAX_NEXT_HOPS, Neighbour, NextHop},
+    policy::NodeAddress,
     service::{
         MAX_NODES, MAX_SERVICES, MAX_SNAT_POOLS, NO_NODE, Node, Ring, SNAT_POOL_WORDS, Service,
         ServiceKey,
@@ -57,6 +58,11 @@ static INTERFACES: Array<Interface, { INTERFACE_CELLS as usize }> = Array::new()
 static NODE_COUNTERS: PerCpuArray<NodeCounters, NODE_CELLS> = PerCpuArray::new();
 #[btf_map]
 static VERDICTS: PerCpuArray<u64, { VERDICT_CELLS as usize }> = PerCpuArray::new();
+#[btf_map]
+static NODE_ADDRESSES: HashMap<Ip4, NodeAddress, { (MAX_SERVICES * MAX_NODES) as usize }> =
+    HashMap::new();
+#[btf_map]
+static ROUTES: LruHashMap<Destination, CachedRoute, 65_536> = LruHashMap::new();
 #[btf_map]
 static EVENTS: RingBuf<Event, 65_536> = RingBuf::new();
 
@@ -277,9 +283,35 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
+    fn node_address<R>(&self, address: Ip4, f: impl FnOnce(&NodeAddress) -> R) -> Option<R> {
+        // SAFETY: only the daemon writes here, and RCU keeps the element in place while the program runs.
+        unsafe { NODE_ADDRESSES.get(address) }.map(f)
+    }
+
+    #[inline(always)]
+    fn cached_route(&self, key: &FlowKey) -> Option<CachedRoute> {
+        // SAFETY: copied before anything else happens.
+        unsafe { ROUTES.get(destination(key)) }.copied()
+    }
+
+    #[inline(always)]
+    fn cache_route(&self, key: &FlowKey, route: &CachedRoute) {
+        // Without a place in the cache the next packet asks again.
+        let _ = ROUTES.insert(destination(key), route, 0);
+    }
+
+    #[inline(always)]
     fn notify(&self, event: &Event) {
         // The sender of the packet will try again, and so will this.
         let _ = EVENTS.output(event, 0);
+    }
+}
+
+#[inline(always)]
+fn destination(key: &FlowKey) -> Destination {
+    Destination {
+        address: key.destination,
+        zone: u32::from(key.zone()),
     }
 }
 

@@ -13,7 +13,7 @@ use crate::{
 /// this one is gone.
 #[inline(always)]
 pub fn goes_on<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T) -> bool {
-    let flags = packet.tcp_flags();
+    let flags = packet.tcp.flags;
     let state = flow.with(|entry| entry.state);
     if !flags.any(TcpFlags::LIFECYCLE) && state == FlowState::ESTABLISHED {
         return true;
@@ -25,7 +25,7 @@ pub fn goes_on<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T) -> bool {
 /// ports of one that is closing; the flow then goes.
 #[inline(never)]
 pub fn track<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T) -> bool {
-    let flags = packet.tcp_flags();
+    let flags = packet.tcp.flags;
     let (rewrite, direction, state) = flow.with(|entry| {
         entry.state = tcp_state::after(entry.state, flags);
         (entry.rewrite, entry.direction, entry.state)

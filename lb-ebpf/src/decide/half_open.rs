@@ -52,13 +52,14 @@ enum Step {
 #[inline(always)]
 fn step<T: Tables>(packet: &Packet, flow: &T::Slot, answer: &FlowKey, tables: &T) -> Step {
     let (state, expected_ack) = flow.with(|entry| (entry.state, entry.expected_ack));
-    let Transport::Tcp(tcp) = packet.transport else {
+    let tcp = &packet.tcp;
+    if packet.transport != Transport::Tcp {
         return if state == FlowState::ANSWERED {
             Step::Confirmed
         } else {
             Step::Forward
         };
-    };
+    }
     if tcp.flags.opens() {
         // The two entries of a pair are pushed out of this table one by one.
         return if state.is_closing() || tables.flow(Table::HalfOpen, answer).is_none() {
@@ -84,12 +85,12 @@ fn step<T: Tables>(packet: &Packet, flow: &T::Slot, answer: &FlowKey, tables: &T
 #[inline(always)]
 fn answered<T: Tables>(packet: &Packet, flow: &T::Slot, question: &FlowKey, tables: &T) {
     let (state, expected_ack) = match packet.transport {
-        Transport::Tcp(tcp) if tcp.flags.any(TcpFlags::RST) => {
+        Transport::Tcp if packet.tcp.flags.any(TcpFlags::RST) => {
             flow.with(|entry| entry.state = FlowState::RESET);
             (FlowState::RESET, 0)
         }
-        Transport::Tcp(tcp) if tcp.flags.any(TcpFlags::SYN) => {
-            (FlowState::ANSWERED, tcp.sequence.wrapping_add(1))
+        Transport::Tcp if packet.tcp.flags.any(TcpFlags::SYN) => {
+            (FlowState::ANSWERED, packet.tcp.sequence.wrapping_add(1))
         }
         Transport::Udp => (FlowState::ANSWERED, 0),
         _ => return,
@@ -119,7 +120,7 @@ fn confirm<T: Tables>(packet: &Packet, flow: &T::Slot, answer: &FlowKey, tables:
     }
     tables.remove(Table::HalfOpen, &packet.key);
     tables.remove(Table::HalfOpen, answer);
-    if packet.tcp_flags().any(TcpFlags::LIFECYCLE)
+    if packet.tcp.flags.any(TcpFlags::LIFECYCLE)
         && let Some(flow) = tables.flow(Table::Established, &packet.key)
     {
         // The client confirms and closes in one packet.

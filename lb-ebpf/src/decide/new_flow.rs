@@ -22,9 +22,7 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
     let Some(service) = service_of(packet, tables) else {
         return unclaimed::judge(packet, tables);
     };
-    if let Transport::Tcp(tcp) = packet.transport
-        && !tcp.flags.opens()
-    {
+    if packet.transport == Transport::Tcp && !packet.tcp.flags.opens() {
         return Found::Refused(DropReason::NoFlow);
     }
     if tables.vip(packet.key.source).is_some() {
@@ -64,9 +62,9 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
 #[inline(always)]
 fn service_of<T: Tables>(packet: &Packet, tables: &T) -> Option<Service> {
     let protocol = match packet.transport {
-        Transport::Tcp(_) => Protocol::Tcp,
+        Transport::Tcp => Protocol::Tcp,
         Transport::Udp => Protocol::Udp,
-        Transport::Other | Transport::Fragment => return None,
+        Transport::IcmpError | Transport::Other | Transport::Fragment => return None,
     };
     tables.service(&ServiceKey::new(
         packet.zone,

@@ -20,14 +20,14 @@ pub fn judge<T: Tables>(packet: &Packet, tables: &T) -> Found {
     }
     match packet.transport {
         // Answers to health checks that left from the VIP.
-        Transport::Tcp(_) | Transport::Udp
+        Transport::Tcp | Transport::Udp
             if packet.key.destination_port.number() >= FIRST_OWN_PORT =>
         {
             Found::None
         }
-        Transport::Tcp(_) | Transport::Udp => Found::Refused(DropReason::PortClosed),
+        Transport::Tcp | Transport::Udp => Found::Refused(DropReason::PortClosed),
         Transport::Fragment => Found::Refused(DropReason::Fragment),
         // Echo and the like: the kernel answers for its addresses.
-        Transport::Other => Found::None,
+        Transport::IcmpError | Transport::Other => Found::None,
     }
 }

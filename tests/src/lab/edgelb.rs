@@ -1,7 +1,9 @@
 //! edgelb itself, as it is shipped: the program, its configuration, and its commands.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsStr,
+    fs,
     path::{Path, PathBuf},
     process::{Command, ExitStatus},
     time::Duration,
@@ -52,15 +54,25 @@ impl Instance {
     /// Starts it.
     fn start(&self, namespace: &Namespace) -> Result<Process> {
         let mut command = namespace.command(&self.program)?;
-        command.arg("run");
-        for (option, path) in [
-            ("--config", &self.config),
-            ("--control-socket", &self.control_socket),
-            ("--pin-dir", &self.pin_dir),
-        ] {
-            command.arg(option).arg(path);
-        }
+        command.arg("run").args(self.options());
         Process::start("edgelb", &mut command, self.log.clone())
+    }
+
+    /// The program itself.
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// The options of `edgelb run` that make it this instance.
+    pub fn options(&self) -> [&OsStr; 6] {
+        [
+            "--config".as_ref(),
+            self.config.as_ref(),
+            "--control-socket".as_ref(),
+            self.control_socket.as_ref(),
+            "--pin-dir".as_ref(),
+            self.pin_dir.as_ref(),
+        ]
     }
 
     /// Runs it where it is expected to end by itself: how it ended, and what it printed.

@@ -2,7 +2,7 @@
 
 use lb_common::drop_reason::DropReason;
 use lb_ebpf::{
-    apply::apply,
+    apply::{apply, apply_route},
     decide::decide,
     frame::{Frame, Header},
     parse::{Parsed, parse},
@@ -71,6 +71,11 @@ impl Runner for Host {
         match decide(&packet, &self.tables, self.now) {
             Verdict::Forward(to) => match apply(&mut Bytes(&mut bytes), &packet, &to) {
                 Ok(()) if to.next_hop.interface == index => Outcome::Returned(bytes),
+                Ok(()) => Outcome::Redirected(bytes),
+                Err(reason) => Outcome::Dropped(reason),
+            },
+            Verdict::Route(to) => match apply_route(&mut Bytes(&mut bytes), &to) {
+                Ok(()) if to.interface == index => Outcome::Returned(bytes),
                 Ok(()) => Outcome::Redirected(bytes),
                 Err(reason) => Outcome::Dropped(reason),
             },

@@ -11,7 +11,8 @@ use lb_common::{
     flow::{FlowEntry, FlowKey},
     interface::Interface,
     net::{Ip4, Mac, Zone},
-    next_hop::{Neighbour, NextHop},
+    next_hop::{CachedRoute, Neighbour, NextHop},
+    policy::NodeAddress,
     service::{Node, SNAT_POOL_WORDS, Service, ServiceKey},
 };
 use lb_daemon::contents::Contents;
@@ -29,6 +30,7 @@ pub struct PlainTables {
     cursors: RefCell<HashMap<u32, u32>>,
     next_hops: RefCell<HashMap<u32, NextHop>>,
     cells: RefCell<HashMap<Neighbour, u32>>,
+    routes: RefCell<HashMap<(Ip4, u8), CachedRoute>>,
     /// Raised by tests that change routes.
     pub generation: Cell<u32>,
     /// What the daemon would have heard.
@@ -56,6 +58,7 @@ impl PlainTables {
             cursors: RefCell::default(),
             next_hops: RefCell::default(),
             cells: RefCell::default(),
+            routes: RefCell::default(),
             generation: Cell::new(0),
             events: RefCell::default(),
         }
@@ -240,6 +243,23 @@ impl Tables for PlainTables {
             zone: u8::from(port == Port::Int0),
             reserved: 0,
         })
+    }
+
+    fn node_address<R>(&self, address: Ip4, f: impl FnOnce(&NodeAddress) -> R) -> Option<R> {
+        let mut known = self.contents.node_addresses.iter();
+        known
+            .find(|(own, _)| *own == address)
+            .map(|(_, rules)| f(rules))
+    }
+
+    fn cached_route(&self, key: &FlowKey) -> Option<CachedRoute> {
+        let routes = self.routes.borrow();
+        routes.get(&(key.destination, key.zone())).copied()
+    }
+
+    fn cache_route(&self, key: &FlowKey, route: &CachedRoute) {
+        let mut routes = self.routes.borrow_mut();
+        routes.insert((key.destination, key.zone()), *route);
     }
 
     fn notify(&self, event: &Event) {

@@ -1,0 +1,116 @@
+//! Packets to and from the nodes' own addresses: never translated, and forwarded without state, because
+//! with one arm the balancer often sees only one direction of a connection (H4, H8, H9).
+
+use lb_common::{
+    drop_reason::DropReason,
+    flow::FlowKey,
+    net::Protocol,
+    next_hop::{CachedRoute, NextHop},
+    policy::{NodeAddress, Question},
+};
+
+use super::Found;
+use crate::{
+    adjacency,
+    packet::{Packet, TcpFlags, Transport},
+    tables::Tables,
+};
+
+/// Judges a packet that a node's address sends or receives; where it may pass, `next_hop` says where to.
+/// [`Found::None`] for any other packet, and for a node's packet to a VIP.
+#[inline(never)]
+pub fn judge<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found {
+    let key = &packet.key;
+    let to_node = tables.node_address(key.destination, |address| judge_by(address, packet, false));
+    let found = if let Some(found) = to_node {
+        found
+    } else {
+        match tables.node_address(key.source, |address| judge_by(address, packet, true)) {
+            Some(found) if tables.vip(key.destination).is_none() => found,
+            _ => Found::None,
+        }
+    };
+    if found != Found::Routed {
+        return found;
+    }
+    match way(packet, tables) {
+        Ok(way) => {
+            *next_hop = way;
+            Found::Routed
+        }
+        Err(reason) => Found::Refused(reason),
+    }
+}
+
+#[inline(always)]
+fn judge_by(address: &NodeAddress, packet: &Packet, from_node: bool) -> Found {
+    if !address.is_in(packet.zone) {
+        Found::Refused(DropReason::ZoneCrossing)
+    } else if passes(packet, from_node, address) {
+        Found::Routed
+    } else {
+        Found::Refused(DropReason::Policy)
+    }
+}
+
+#[inline(always)]
+fn passes(packet: &Packet, from_node: bool, address: &NodeAddress) -> bool {
+    let flags = packet.tcp.flags;
+    let opens = match packet.transport {
+        Transport::Tcp => flags.any(TcpFlags::SYN) && !flags.any(TcpFlags::ACK),
+        Transport::Udp => false,
+        // Path MTU discovery of the media depends on them (RFC 1191).
+        Transport::IcmpError => return true,
+        // Media may come in fragments. The ports are those of the first one's packet, and without
+        // state it cannot be asked for.
+        Transport::Fragment => return packet.key.protocol == Protocol::Udp as u8,
+        Transport::Other => return false,
+    };
+    let (source, destination) = (
+        packet.key.source_port.number(),
+        packet.key.destination_port.number(),
+    );
+    let (node_port, other_port) = if from_node {
+        (source, destination)
+    } else {
+        (destination, source)
+    };
+    address.allows(&Question {
+        protocol: packet.key.protocol,
+        node_port,
+        other_port,
+        from_node,
+        opens,
+    })
+}
+
+/// The next hop to the packet's destination, from the cache while it is good.
+#[inline(always)]
+fn way<T: Tables>(packet: &Packet, tables: &T) -> Result<NextHop, DropReason> {
+    if packet.ttl <= 1 {
+        return Err(DropReason::TtlExpired);
+    }
+    let next_hop = if let Some(next_hop) = cached(&packet.key, tables) {
+        next_hop
+    } else {
+        let found = adjacency::look_up(tables, packet.zone, &packet.key)?;
+        let route = CachedRoute {
+            cell: found.cell,
+            generation: found.generation,
+        };
+        tables.cache_route(&packet.key, &route);
+        found.next_hop
+    };
+    if packet.length > next_hop.mtu {
+        return Err(DropReason::TooBig);
+    }
+    Ok(next_hop)
+}
+
+#[inline(always)]
+fn cached<T: Tables>(key: &FlowKey, tables: &T) -> Option<NextHop> {
+    let route = tables.cached_route(key)?;
+    tables
+        .next_hop(route.cell)
+        .filter(|held| held.interface != 0 && held.generation == route.generation)
+}
