@@ -36,13 +36,15 @@ pub const NODE_COUNTERS: &str = "NODE_COUNTERS";
 pub const VERDICTS: &str = "VERDICTS";
 /// `Ip4` of every node to its `NodeAddress`.
 pub const NODE_ADDRESSES: &str = "NODE_ADDRESSES";
+/// `ServiceKey` of a node's address and a port outside to `Outbound`.
+pub const OUTBOUND: &str = "OUTBOUND";
 /// `Destination` to `CachedRoute`; evicts the oldest.
 pub const ROUTES: &str = "ROUTES";
 /// `Event`s for the daemon.
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map.
-pub const MAPS: [&str; 17] = [
+pub const MAPS: [&str; 18] = [
     FLOWS,
     HALF_OPEN,
     SERVICES,
@@ -58,6 +60,7 @@ pub const MAPS: [&str; 17] = [
     NODE_COUNTERS,
     VERDICTS,
     NODE_ADDRESSES,
+    OUTBOUND,
     ROUTES,
     EVENTS,
 ];

@@ -88,6 +88,23 @@ pub struct Service {
     pub reserved: u8,
 }
 
+/// Connections of a node to a port outside that leave from a VIP; found by a [`ServiceKey`] of the node's
+/// address and that port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Outbound {
+    /// Where they leave from.
+    pub vip: Ip4,
+    /// Index that they are counted under, beyond those of the services.
+    pub service: u16,
+    /// Index of the node.
+    pub node: u16,
+    /// First port to use where the node's own is taken (a number, host order).
+    pub first_snat_port: u16,
+    /// Last such port (a number, host order).
+    pub last_snat_port: u16,
+}
+
 /// In a ring's slot: no node can take the flow.
 pub const NO_NODE: u8 = u8::MAX;
 

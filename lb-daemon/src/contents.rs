@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use lb_common::{
-    net::{Ip4, Port},
+    net::{Ip4, Port, Protocol},
     policy::{MAX_RULES, NodeAddress, PortRule},
     service::{
-        MAX_NODES, MAX_SERVICES, MAX_SNAT_POOLS, NO_POOL, Node, Ring, Service, ServiceKey,
-        Treatment, node_cell,
+        MAX_NODES, MAX_SERVICES, MAX_SNAT_POOLS, NO_POOL, Node, Outbound, Ring, Service,
+        ServiceKey, Treatment, node_cell,
     },
 };
 
@@ -27,6 +27,8 @@ pub struct Contents {
     pub nodes: BTreeMap<u32, Node>,
     /// VIPs and the numbers of their zones.
     pub vips: Vec<(Ip4, u32)>,
+    /// Connections of nodes that leave from a VIP.
+    pub outbound: Vec<(ServiceKey, Outbound)>,
     /// The nodes' own addresses and what may pass to and from them.
     pub node_addresses: Vec<(Ip4, NodeAddress)>,
 }
@@ -52,8 +54,9 @@ impl Contents {
     ///
     /// What does not fit.
     pub fn of(plan: &Plan) -> Result<Self, TooLarge> {
-        if plan.services.len() > MAX_SERVICES as usize {
-            return Err(TooLarge::Services(plan.services.len()));
+        let services = plan.services.len() + plan.outbound.len();
+        if services > MAX_SERVICES as usize {
+            return Err(TooLarge::Services(services));
         }
         let mut contents = Self::default();
         let mut pools = Pools::default();
@@ -71,6 +74,7 @@ impl Contents {
             .iter()
             .map(|vip| (vip.address.into(), vip.zone as u32))
             .collect();
+        contents.outbound = outbound(plan);
         contents.node_addresses = plan.node_addresses.iter().map(node_address).collect();
         Ok(contents)
     }
@@ -109,6 +113,31 @@ impl Contents {
         }
         self.rings.push(ring(service));
     }
+}
+
+fn outbound(plan: &Plan) -> Vec<(ServiceKey, Outbound)> {
+    let mut entries = Vec::new();
+    for (service, planned) in (plan.services.len()..).zip(&plan.outbound) {
+        for (node, (_, address)) in planned.nodes.iter().enumerate() {
+            let key = ServiceKey::new(
+                planned.zone,
+                Protocol::Tcp,
+                (*address).into(),
+                Port::new(planned.port),
+            );
+            entries.push((
+                key,
+                Outbound {
+                    vip: planned.vip.into(),
+                    service: service as u16,
+                    node: node as u16,
+                    first_snat_port: *plan.limits.snat_ports.start(),
+                    last_snat_port: *plan.limits.snat_ports.end(),
+                },
+            ));
+        }
+    }
+    entries
 }
 
 fn node_address(planned: &PlannedNodeAddress) -> (Ip4, NodeAddress) {
@@ -173,6 +202,10 @@ pub enum Change {
     Vip(Ip4, u32),
     /// Write a service.
     Service(ServiceKey, Service),
+    /// Write a connection that leaves from a VIP.
+    Outbound(ServiceKey, Outbound),
+    /// Remove a connection that leaves from a VIP.
+    RemoveOutbound(ServiceKey),
     /// Write a node's own address.
     NodeAddress(Ip4, Box<NodeAddress>),
     /// Remove a node's own address.
@@ -218,6 +251,16 @@ pub fn difference(before: &Contents, after: &Contents) -> Vec<Change> {
     for (address, _) in &before.vips {
         if !kept.contains(&address.octets()) {
             changes.push(Change::RemoveVip(*address));
+        }
+    }
+    for (key, outbound) in &after.outbound {
+        if !before.outbound.contains(&(*key, *outbound)) {
+            changes.push(Change::Outbound(*key, *outbound));
+        }
+    }
+    for (key, _) in &before.outbound {
+        if after.outbound.iter().all(|(kept, _)| kept != key) {
+            changes.push(Change::RemoveOutbound(*key));
         }
     }
     for (address, rules) in &after.node_addresses {

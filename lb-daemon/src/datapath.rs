@@ -21,7 +21,7 @@ use lb_common::{
     net::Ip4,
     next_hop::{Neighbour, NextHop},
     policy::NodeAddress,
-    service::{Node, Ring, SNAT_POOL_WORDS, Service, ServiceKey, full_word},
+    service::{Node, Outbound, Ring, SNAT_POOL_WORDS, Service, ServiceKey, full_word},
 };
 
 use crate::contents::Change;
@@ -46,6 +46,7 @@ pub struct Datapath {
     rings: Cells<Ring>,
     nodes: Cells<Node>,
     vips: Table<Ip4, u32>,
+    outbound: Table<ServiceKey, Outbound>,
     node_addresses: Table<Ip4, NodeAddress>,
     snat_ports: Cells<u64>,
     next_hops: Cells<NextHop>,
@@ -113,6 +114,8 @@ impl Datapath {
             Change::Ring(service, ring) => self.rings.set(u32::from(*service), ring),
             Change::Vip(address, zone) => self.vips.set(address, zone),
             Change::Service(key, service) => self.services.set(key, service),
+            Change::Outbound(key, outbound) => self.outbound.set(key, outbound),
+            Change::RemoveOutbound(key) => self.outbound.remove(key),
             Change::NodeAddress(address, rules) => self.node_addresses.set(address, rules),
             Change::RemoveNodeAddress(address) => self.node_addresses.remove(address),
             Change::RemoveService(key) => self.services.remove(key),

@@ -27,12 +27,32 @@ pub struct Plan {
     pub vips: Vec<PlannedVip>,
     /// The services; a service's index in the maps is its place here.
     pub services: Vec<PlannedService>,
+    /// Connections of the nodes that leave from a VIP; their index in the maps goes on where that of the
+    /// services ends.
+    pub outbound: Vec<PlannedOutbound>,
     /// The nodes' own addresses, which are routed and never translated.
     pub node_addresses: Vec<PlannedNodeAddress>,
     /// Idle times.
     pub timeouts: Timeouts,
     /// Sizes.
     pub limits: Limits,
+}
+
+/// Connections of the nodes to one port outside, which leave from a VIP.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedOutbound {
+    /// Stable name.
+    pub name: String,
+    /// Row of the requirements.
+    pub row: &'static str,
+    /// Where they leave from.
+    pub vip: Ipv4Addr,
+    /// The port outside (TCP).
+    pub port: u16,
+    /// The side.
+    pub zone: Zone,
+    /// Names and addresses of the nodes.
+    pub nodes: Vec<(String, Ipv4Addr)>,
 }
 
 /// A node's own address.
@@ -128,6 +148,14 @@ const EDGE_SERVICES: [EdgeService; 10] = [
     ("IV5", Role::Internal, Protocol::Tcp, 443, Treatment::Dnat),
 ];
 
+/// The rows of the requirements with the path `vip-out`: row, role, TCP port outside.
+const VIP_OUT: [(&str, Role, u16); 4] = [
+    ("EV2", Role::Access, XMPP),
+    ("EV5", Role::Access, 5061),
+    ("IV2", Role::Internal, 5061),
+    ("IV6", Role::Internal, 443),
+];
+
 /// XMPP federation.
 const XMPP: u16 = 5269;
 /// The XMPP gateway's port on the inside.
@@ -198,6 +226,7 @@ impl Plan {
             interfaces: interfaces(config),
             manage_addresses: config.interfaces.manage_addresses,
             vips: vips(config, &services),
+            outbound: outbound(config),
             node_addresses: node_addresses(config),
             services,
             timeouts: config.timeouts,
@@ -237,6 +266,27 @@ pub fn edge_services(config: &Config) -> Vec<PlannedService> {
         });
     }
     services
+}
+
+fn outbound(config: &Config) -> Vec<PlannedOutbound> {
+    VIP_OUT
+        .iter()
+        .filter(|(_, _, port)| config.pool.xmpp || *port != XMPP)
+        .filter_map(|(row, role, port)| {
+            Some(PlannedOutbound {
+                name: format!("{}-out-{port}", role.name()),
+                row,
+                vip: config.vips.get(*role)?,
+                port: *port,
+                zone: role.zone(),
+                nodes: config
+                    .nodes
+                    .iter()
+                    .filter_map(|node| Some((node.name.clone(), node.addresses.get(*role)?)))
+                    .collect(),
+            })
+        })
+        .collect()
 }
 
 fn node_addresses(config: &Config) -> Vec<PlannedNodeAddress> {

@@ -65,7 +65,8 @@ pub struct ServiceStatus {
     pub listen: SocketAddrV4,
     /// `tcp` or `udp`.
     pub protocol: String,
-    /// `snat` or `dnat`.
+    /// `snat`, `dnat` or `vip-out` (connections of the nodes that leave from the VIP; `listen` then has
+    /// the port outside).
     pub treatment: String,
     /// Sums over the nodes.
     pub traffic: Traffic,
@@ -176,7 +177,7 @@ pub struct DropStatus {
 pub struct FlowStatus {
     /// `tcp` or `udp`.
     pub protocol: String,
-    /// `snat` or `dnat`.
+    /// `snat`, `dnat` or `vip-out` (the client is the node then, and the node address is outside).
     pub treatment: String,
     /// Name of the service.
     pub service: String,

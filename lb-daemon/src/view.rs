@@ -1,13 +1,13 @@
 //! From what the controller holds to what it shows: [`crate::snapshot`] (read-only).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::SocketAddrV4};
 
 use anyhow::Result;
 use lb_common::{
     drop_reason::{DropReason, ROUTED_CELL},
     flow::{Direction, FlowEntry, FlowKey, FlowState},
     net::{Protocol, socket_address},
-    service::{Treatment, node_cell},
+    service::node_cell,
 };
 
 use crate::{
@@ -89,9 +89,12 @@ fn vips(controller: &Controller) -> Vec<VipStatus> {
 }
 
 fn services(controller: &Controller, census: &Census) -> Result<Vec<ServiceStatus>> {
+    let plan = &controller.plan;
     let mut services = Vec::new();
-    for (index, planned) in (0_u16..).zip(&controller.plan.services) {
-        let mut service = ServiceStatus {
+    for planned in &plan.services {
+        let nodes = planned.nodes.iter();
+        let nodes = nodes.map(|node| (node.name.as_str(), node.address, u32::from(node.weight)));
+        let frame = ServiceStatus {
             name: planned.name.clone(),
             listen: planned.listen,
             protocol: planned.protocol.name().to_owned(),
@@ -100,36 +103,77 @@ fn services(controller: &Controller, census: &Census) -> Result<Vec<ServiceStatu
             flows: FlowCounts::default(),
             nodes: Vec::new(),
         };
-        for (number, node) in (0_u16..).zip(&planned.nodes) {
-            let cell = node_cell(index, number);
-            let counters = controller.datapath.node_counters(cell)?;
-            let traffic = Traffic {
-                packets_in: counters.packets[0],
-                bytes_in: counters.bytes[0],
-                packets_out: counters.packets[1],
-                bytes_out: counters.bytes[1],
-            };
-            let flows = census.by_node.get(&cell).copied().unwrap_or_default();
-            service.traffic.packets_in += traffic.packets_in;
-            service.traffic.bytes_in += traffic.bytes_in;
-            service.traffic.packets_out += traffic.packets_out;
-            service.traffic.bytes_out += traffic.bytes_out;
-            service.flows.half_open += flows.half_open;
-            service.flows.established += flows.established;
-            service.flows.closing += flows.closing;
-            service.nodes.push(NodeStatus {
-                name: node.name.clone(),
-                address: node.address,
-                weight: u32::from(node.weight),
-                state: "up".to_owned(),
-                traffic,
-                flows,
-                opened: counters.opened,
-            });
-        }
-        services.push(service);
+        services.push(fill(
+            controller,
+            census,
+            services.len() as u16,
+            frame,
+            nodes,
+        )?);
+    }
+    for planned in &plan.outbound {
+        let nodes = planned.nodes.iter();
+        // Any port of the node: it is the one who opens.
+        let nodes = nodes.map(|(name, address)| (name.as_str(), SocketAddrV4::new(*address, 0), 0));
+        let frame = ServiceStatus {
+            name: planned.name.clone(),
+            listen: SocketAddrV4::new(planned.vip, planned.port),
+            protocol: Protocol::Tcp.name().to_owned(),
+            treatment: VIP_OUT.to_owned(),
+            traffic: Traffic::default(),
+            flows: FlowCounts::default(),
+            nodes: Vec::new(),
+        };
+        services.push(fill(
+            controller,
+            census,
+            services.len() as u16,
+            frame,
+            nodes,
+        )?);
     }
     Ok(services)
+}
+
+/// In place of a treatment: a node's connections that leave from a VIP.
+const VIP_OUT: &str = "vip-out";
+
+/// Adds the nodes, and the sums over them.
+fn fill<'a>(
+    controller: &Controller,
+    census: &Census,
+    index: u16,
+    mut service: ServiceStatus,
+    nodes: impl Iterator<Item = (&'a str, SocketAddrV4, u32)>,
+) -> Result<ServiceStatus> {
+    for (number, (name, address, weight)) in (0_u16..).zip(nodes) {
+        let cell = node_cell(index, number);
+        let counters = controller.datapath.node_counters(cell)?;
+        let traffic = Traffic {
+            packets_in: counters.packets[0],
+            bytes_in: counters.bytes[0],
+            packets_out: counters.packets[1],
+            bytes_out: counters.bytes[1],
+        };
+        let flows = census.by_node.get(&cell).copied().unwrap_or_default();
+        service.traffic.packets_in += traffic.packets_in;
+        service.traffic.bytes_in += traffic.bytes_in;
+        service.traffic.packets_out += traffic.packets_out;
+        service.traffic.bytes_out += traffic.bytes_out;
+        service.flows.half_open += flows.half_open;
+        service.flows.established += flows.established;
+        service.flows.closing += flows.closing;
+        service.nodes.push(NodeStatus {
+            name: name.to_owned(),
+            address,
+            weight,
+            state: "up".to_owned(),
+            traffic,
+            flows,
+            opened: counters.opened,
+        });
+    }
+    Ok(service)
 }
 
 fn flow_table(controller: &Controller, census: &Census) -> FlowTableStatus {
@@ -216,8 +260,21 @@ fn flow(
     answers: Option<&FlowEntry>,
     now: u32,
 ) -> FlowStatus {
-    let service = controller.plan.services.get(usize::from(entry.service));
-    let node = service.and_then(|service| service.nodes.get(usize::from(entry.node)));
+    let plan = &controller.plan;
+    let (index, node) = (usize::from(entry.service), usize::from(entry.node));
+    let (service, node, treatment) = match plan.services.get(index) {
+        Some(service) => {
+            let node = service.nodes.get(node).map(|node| &node.name);
+            (Some(&service.name), node, service.treatment.name())
+        }
+        None => match plan.outbound.get(index - plan.services.len()) {
+            Some(outbound) => {
+                let node = outbound.nodes.get(node).map(|(name, _)| name);
+                (Some(&outbound.name), node, VIP_OUT)
+            }
+            None => (None, None, ""),
+        },
+    };
     let idle = answers.map_or(u32::MAX, |answers| expiry::idle(answers, now));
     FlowStatus {
         protocol: if key.protocol == Protocol::Udp as u8 {
@@ -225,13 +282,9 @@ fn flow(
         } else {
             Protocol::Tcp.name().to_owned()
         },
-        treatment: if entry.treatment == Treatment::Dnat as u8 {
-            Treatment::Dnat.name().to_owned()
-        } else {
-            Treatment::Snat.name().to_owned()
-        },
-        service: service.map_or_else(String::new, |service| service.name.clone()),
-        node: node.map_or_else(String::new, |node| node.name.clone()),
+        treatment: treatment.to_owned(),
+        service: service.cloned().unwrap_or_default(),
+        node: node.cloned().unwrap_or_default(),
         client: socket_address(key.source, key.source_port),
         vip: socket_address(key.destination, key.destination_port),
         source: socket_address(entry.rewrite.source, entry.rewrite.source_port),

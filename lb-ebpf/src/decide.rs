@@ -11,6 +11,7 @@ pub mod new_flow;
 pub mod removal;
 pub mod routed;
 pub mod unclaimed;
+pub mod vip_out;
 
 use lb_common::{drop_reason::DropReason, next_hop::NextHop};
 
@@ -38,38 +39,53 @@ pub enum Found {
 /// Judges a packet. `now` is the second of the monotonic clock.
 #[inline(always)]
 pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Verdict {
-    let mut next_hop = NextHop::default();
-    let found = match packet.transport {
-        Transport::Tcp | Transport::Udp => {
-            if let Some(flow) = tables.flow(Table::Established, &packet.key)
-                && established::goes_on(packet, &flow, tables)
-            {
-                return forward::through(packet, &flow, tables, now);
-            }
-            match half_open::advance(packet, tables) {
-                Found::None => match routed::judge(packet, tables, &mut next_hop) {
-                    Found::None => new_flow::open(packet, tables, now),
-                    found => found,
-                },
-                found => found,
-            }
-        }
+    let known = match packet.transport {
+        Transport::Tcp | Transport::Udp => tables
+            .flow(Table::Established, &packet.key)
+            .filter(|flow| established::goes_on(packet, flow, tables)),
         // Nothing else is a flow.
-        _ => match routed::judge(packet, tables, &mut next_hop) {
-            Found::None => unclaimed::judge(packet, tables),
-            found => found,
-        },
+        _ => None,
     };
-    let flow = match found {
-        Found::Established => tables.flow(Table::Established, &packet.key),
-        Found::HalfOpen => tables.flow(Table::HalfOpen, &packet.key),
-        Found::Routed => return Verdict::Route(next_hop),
-        Found::Refused(reason) => return Verdict::Drop(reason),
-        Found::None => return Verdict::Pass,
+    let flow = if known.is_some() {
+        known
+    } else {
+        let mut next_hop = NextHop::default();
+        match find(packet, tables, now, &mut next_hop) {
+            Found::Established => tables.flow(Table::Established, &packet.key),
+            Found::HalfOpen => tables.flow(Table::HalfOpen, &packet.key),
+            Found::Routed => return Verdict::Route(next_hop),
+            Found::Refused(reason) => return Verdict::Drop(reason),
+            Found::None => return Verdict::Pass,
+        }
     };
     match flow {
         Some(flow) => forward::through(packet, &flow, tables, now),
         // Found a moment ago and pushed out since: the table is far too small for what comes in.
         None => Verdict::Drop(DropReason::FlowTableFull),
+    }
+}
+
+/// What to make of a packet of no established flow: whoever knows something of it first.
+#[inline(always)]
+fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop) -> Found {
+    let is_flow = matches!(packet.transport, Transport::Tcp | Transport::Udp);
+    if is_flow {
+        match half_open::advance(packet, tables) {
+            Found::None => {}
+            found => return found,
+        }
+        match vip_out::open(packet, tables, now) {
+            Found::None => {}
+            found => return found,
+        }
+    }
+    match routed::judge(packet, tables, next_hop) {
+        Found::None => {}
+        found => return found,
+    }
+    if is_flow {
+        new_flow::open(packet, tables, now)
+    } else {
+        unclaimed::judge(packet, tables)
     }
 }

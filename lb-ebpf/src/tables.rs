@@ -9,7 +9,7 @@ use lb_common::{
     net::{Ip4, Zone},
     next_hop::{CachedRoute, Neighbour, NextHop},
     policy::NodeAddress,
-    service::{Node, Service, ServiceKey},
+    service::{Node, Outbound, Service, ServiceKey},
 };
 
 /// A flow entry where it lies in its table. Other CPUs may use it at the same time.
@@ -61,6 +61,8 @@ pub trait Tables {
 
     /// The service that listens there.
     fn service(&self, key: &ServiceKey) -> Option<Service>;
+    /// The VIP that a node's connections to a port outside leave from.
+    fn outbound(&self, key: &ServiceKey) -> Option<Outbound>;
     /// The node index in a slot of a service's ring.
     fn ring_slot(&self, service: u16, slot: u32) -> Option<u8>;
     /// A node by its cell ([`lb_common::service::node_cell`]).

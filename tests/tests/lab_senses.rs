@@ -23,9 +23,11 @@ use socket2::{Domain, Protocol, Socket, Type};
 const SENDER: Host = Host::Edge(0);
 const RECEIVER: Host = Host::Edge(1);
 
-/// Sends one UDP packet whose checksum is off by `fault`, and returns what the receiver has captured
-/// and what its kernel complains of.
-fn send_with(fault: u16) -> Result<(Vec<Packet>, Vec<(String, u64)>)> {
+/// What the receiver has captured, and what its kernel complains of.
+type Noticed = (Vec<Packet>, Vec<(String, u64)>);
+
+/// Sends one UDP packet whose checksum is off by `fault`.
+fn send_with(fault: u16) -> Result<Noticed> {
     let folder = Folder::create()?;
     let topology = Topology::build(Arrangement::TwoArm, &folder)?;
     let interface = Side::External.interface();

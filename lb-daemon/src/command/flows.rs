@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
+use super::show;
 use crate::{
     api::{Question, ask},
     cli,
@@ -15,9 +16,9 @@ use crate::{
 pub fn run(options: &cli::Query) -> Result<ExitCode> {
     let flows: Vec<FlowStatus> = ask(&options.control_socket, Question::Flows)?;
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&flows)?);
+        show(serde_json::to_string_pretty(&flows)?)?;
     } else {
-        println!("{}", table(&flows));
+        show(table(&flows))?;
     }
     Ok(ExitCode::SUCCESS)
 }

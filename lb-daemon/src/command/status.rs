@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use comfy_table::{Cell, CellAlignment, Table, presets};
 
+use super::show;
 use crate::{
     api::{Question, ask},
     cli,
@@ -15,39 +16,40 @@ use crate::{
 pub fn run(options: &cli::Query) -> Result<ExitCode> {
     let status: Status = ask(&options.control_socket, Question::Status)?;
     if options.json {
-        println!("{}", serde_json::to_string_pretty(&status)?);
+        show(serde_json::to_string_pretty(&status)?)?;
     } else {
-        print(&status);
+        show(page(&status))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(status: &Status) {
+fn page(status: &Status) -> String {
     let table = &status.flow_table;
-    println!(
-        "edgelb {}, pool {}, up {}s",
-        status.version, status.pool, status.uptime_seconds
-    );
-    println!(
-        "flows    {} of {} established, {} of {} half-open",
-        table.used, table.capacity, table.half_open_used, table.half_open_capacity
-    );
-    println!(
-        "packets  {} forwarded, {} routed, {} to this machine, {} dropped",
-        status.packets.forwarded,
-        status.packets.routed,
-        status.packets.passed,
-        status.packets.dropped
-    );
-    println!(
-        "\n{}\n\n{}\n\n{}",
+    let packets = &status.packets;
+    let mut page = format!(
+        "edgelb {}, pool {}, up {}s\n\
+         flows    {} of {} established, {} of {} half-open\n\
+         packets  {} forwarded, {} routed, {} to this machine, {} dropped\n\n\
+         {}\n\n{}\n\n{}",
+        status.version,
+        status.pool,
+        status.uptime_seconds,
+        table.used,
+        table.capacity,
+        table.half_open_used,
+        table.half_open_capacity,
+        packets.forwarded,
+        packets.routed,
+        packets.passed,
+        packets.dropped,
         interfaces(status),
         vips(status),
-        services(status)
+        services(status),
     );
     if !status.drops.is_empty() {
-        println!("\n{}", drops(status));
+        page += &format!("\n\n{}", drops(status));
     }
+    page
 }
 
 fn new_table(header: &[&str]) -> Table {

@@ -19,8 +19,8 @@ use lb_common::{
     next_hop::{CachedRoute, Destination, MAX_NEXT_HOPS, Neighbour, NextHop},
     policy::NodeAddress,
     service::{
-        MAX_NODES, MAX_SERVICES, MAX_SNAT_POOLS, NO_NODE, Node, Ring, SNAT_POOL_WORDS, Service,
-        ServiceKey,
+        MAX_NODES, MAX_SERVICES, MAX_SNAT_POOLS, NO_NODE, Node, Outbound, Ring, SNAT_POOL_WORDS,
+        Service, ServiceKey,
     },
 };
 use lb_ebpf::tables::{FlowSlot, InsertError, Route, Table, Tables};
@@ -60,6 +60,9 @@ static NODE_COUNTERS: PerCpuArray<NodeCounters, NODE_CELLS> = PerCpuArray::new()
 static VERDICTS: PerCpuArray<u64, { VERDICT_CELLS as usize }> = PerCpuArray::new();
 #[btf_map]
 static NODE_ADDRESSES: HashMap<Ip4, NodeAddress, { (MAX_SERVICES * MAX_NODES) as usize }> =
+    HashMap::new();
+#[btf_map]
+static OUTBOUND: HashMap<ServiceKey, Outbound, { (MAX_SERVICES * MAX_NODES) as usize }> =
     HashMap::new();
 #[btf_map]
 static ROUTES: LruHashMap<Destination, CachedRoute, 65_536> = LruHashMap::new();
@@ -183,6 +186,12 @@ impl Tables for Maps<'_> {
     fn service(&self, key: &ServiceKey) -> Option<Service> {
         // SAFETY: copied before anything else happens.
         unsafe { SERVICES.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn outbound(&self, key: &ServiceKey) -> Option<Outbound> {
+        // SAFETY: copied before anything else happens.
+        unsafe { OUTBOUND.get(key) }.copied()
     }
 
     #[inline(always)]

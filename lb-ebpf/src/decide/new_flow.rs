@@ -101,7 +101,7 @@ fn with_snat_port<T: Tables>(opening: &Opening, tables: &T) -> Option<DropReason
 /// Enters both directions of a flow that the node is to see as coming from `address` and `port`: the
 /// answers first, and only where their key is free in both tables.
 #[inline(never)]
-fn enter<T: Tables>(
+pub fn enter<T: Tables>(
     opening: &Opening,
     address: Ip4,
     port: Port,

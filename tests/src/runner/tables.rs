@@ -13,7 +13,7 @@ use lb_common::{
     net::{Ip4, Mac, Zone},
     next_hop::{CachedRoute, Neighbour, NextHop},
     policy::NodeAddress,
-    service::{Node, SNAT_POOL_WORDS, Service, ServiceKey},
+    service::{Node, Outbound, SNAT_POOL_WORDS, Service, ServiceKey},
 };
 use lb_daemon::contents::Contents;
 use lb_ebpf::tables::{FlowSlot, InsertError, Route, Table, Tables};
@@ -128,6 +128,13 @@ impl Tables for PlainTables {
             .iter()
             .find(|(known, _)| known == key);
         found.map(|(_, service)| *service)
+    }
+
+    fn outbound(&self, key: &ServiceKey) -> Option<Outbound> {
+        let mut known = self.contents.outbound.iter();
+        known
+            .find(|(own, _)| own == key)
+            .map(|(_, outbound)| *outbound)
     }
 
     fn ring_slot(&self, service: u16, slot: u32) -> Option<u8> {

@@ -53,9 +53,8 @@ pub fn during(edgelb: &Instance, watched: bool, work: impl FnOnce(&Live)) -> Res
 
 impl Live {
     /// What is asked next.
-    pub fn asking(&self, id: &str, what: &str) {
-        self.headline
-            .set_message(format!("{id}  {}", what.replace('_', " ")));
+    pub fn asking(&self, what: &str) {
+        self.headline.set_message(what.replace('_', " "));
     }
 
     /// What came of it.

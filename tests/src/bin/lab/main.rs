@@ -157,7 +157,7 @@ fn drive(lab: &Lab, connections: usize) -> Result<Vec<Finding>> {
     let mut findings = Vec::new();
     live::during(&lab.edgelb.instance, watched, |live: &Live| {
         for check in checks::all() {
-            live.asking(check.id, check.name);
+            live.asking(check.name);
             let found = check.run(lab, &effort);
             for finding in &found {
                 live.found(finding);

@@ -30,7 +30,7 @@ fn hops(side: Side) -> u8 {
 
 /// Captures, asks every row, downloads through every VIP, and looks at what was captured.
 pub fn check(lab: &Lab, effort: &Effort) -> Result<Vec<Finding>> {
-    let captures = links()
+    let running = links()
         .iter()
         .map(|link| {
             Capture::start(
@@ -56,7 +56,7 @@ pub fn check(lab: &Lab, effort: &Effort) -> Result<Vec<Finding>> {
             .into_iter()
             .flat_map(|finding| finding.problems),
     );
-    let packets = Capture::stop_all(captures)?;
+    let packets = Capture::stop_all(running)?;
 
     let mut findings = vec![kernels(lab, asked)?];
     for (link, captured) in links().iter().zip(&packets) {

@@ -1,0 +1,72 @@
+//! Connections that a node opens to certain ports outside: they leave from the VIP, and their answers
+//! find the node (rows EV2, EV5, IV2 and IV6).
+
+use lb_common::{
+    drop_reason::DropReason,
+    net::{Port, Protocol},
+    service::{NO_POOL, Node, Service, ServiceKey, Treatment, node_cell},
+};
+
+use super::{Found, new_flow::enter};
+use crate::{
+    packet::Packet,
+    snat_port::{Range, TRIES},
+    spread,
+    tables::{InsertError, Tables},
+    treatment::Opening,
+};
+
+/// Enters the flow of a SYN that leaves from a VIP. [`Found::None`] for any other packet: it is routed
+/// as it is, or dropped.
+#[inline(never)]
+pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
+    let key = &packet.key;
+    // A SYN is TCP: for other protocols the flags are zero.
+    if !packet.tcp.flags.opens() {
+        return Found::None;
+    }
+    let asked = ServiceKey::new(packet.zone, Protocol::Tcp, key.source, key.destination_port);
+    let Some(outbound) = tables.outbound(&asked) else {
+        return Found::None;
+    };
+    // To a VIP of its own pool the node is a client like any other.
+    if tables.vip(key.destination).is_some() {
+        return Found::None;
+    }
+    let range = Range {
+        first: outbound.first_snat_port,
+        last: outbound.last_snat_port,
+    };
+    let opening = Opening {
+        key: *key,
+        service: Service {
+            index: outbound.service,
+            first_snat_port: range.first,
+            last_snat_port: range.last,
+            treatment: Treatment::Snat as u8,
+            reserved: 0,
+        },
+        index: outbound.node,
+        node: Node {
+            address: key.destination,
+            port: key.destination_port,
+            reserved: 0,
+            // The port is the node's own where it is free, so there is nothing to keep a map of.
+            snat_pool: NO_POOL,
+        },
+        now,
+    };
+    let turn = range.choice(range.first.wrapping_add(spread::slot(key) as u16), 0);
+    let mut port = key.source_port;
+    for attempts in 0..TRIES {
+        match enter(&opening, outbound.vip, port, tables) {
+            Ok(()) => {
+                tables.count_opened(node_cell(outbound.service, outbound.node));
+                return Found::HalfOpen;
+            }
+            Err(InsertError::Exists) => port = Port::new(range.choice(turn, attempts)),
+            Err(InsertError::Full) => return Found::Refused(DropReason::FlowTableFull),
+        }
+    }
+    Found::Refused(DropReason::SnatPortsExhausted)
+}
