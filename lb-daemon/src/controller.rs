@@ -193,15 +193,18 @@ impl Controller {
                 _ = terminate.recv() => { info!("stopping: SIGTERM"); return Ok(()); }
                 _ = interrupt.recv() => { info!("stopping: SIGINT"); return Ok(()); }
                 _ = sweep.tick() => {
-                    let taken = self.sweep()?;
-                    sweep.reset_after(SWEEP_INTERVAL.max(taken * WALK_SHARE));
+                    let start = Instant::now();
+                    outlive(self.sweep());
+                    sweep.reset_after(SWEEP_INTERVAL.max(start.elapsed() * WALK_SHARE));
                 }
                 Some(asked) = self.questions.recv() => self.answer(asked),
-                Some(event) = self.network_events.next() => self.follow(event)?,
+                Some(event) = self.network_events.next() => outlive(self.follow(event)),
                 events = self.events.next() => {
                     for event in events? {
                         self.neighbours.keep(event.neighbour).await;
-                        self.neighbours.catch_up(&mut self.datapath, event.neighbour).await?;
+                        let caught_up =
+                            self.neighbours.catch_up(&mut self.datapath, event.neighbour).await;
+                        outlive(caught_up);
                     }
                 }
             }
@@ -231,6 +234,7 @@ impl Controller {
         // First the program: no packet may find half of what it needs.
         self.interfaces.clear();
         addresses::release(&self.vips, &self.network).await;
+        self.neighbours.release().await;
         if let Err(error) = datapath::unpin(&self.pin_dir) {
             warn!("{}: {error}", self.pin_dir.display());
         }
@@ -238,6 +242,14 @@ impl Controller {
         self.server.abort();
         let _ = self.server.await;
         info!("stopped");
+    }
+}
+
+/// Tells of an error that the daemon outlives: packets go on being forwarded, and the next round does
+/// what this one could not.
+fn outlive<E: std::fmt::Display>(outcome: std::result::Result<(), E>) {
+    if let Err(error) = outcome {
+        warn!("{error:#}");
     }
 }
 

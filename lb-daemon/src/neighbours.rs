@@ -18,7 +18,9 @@ use crate::{
 pub struct Neighbours {
     network: Network,
     links: HashMap<u32, Link>,
+    /// All that were asked for, and of them those whose entry in the kernel is ours.
     kept: HashSet<Neighbour>,
+    managed: Vec<Neighbour>,
 }
 
 impl Neighbours {
@@ -31,6 +33,7 @@ impl Neighbours {
                 .map(|link| (link.index, link.clone()))
                 .collect(),
             kept: HashSet::new(),
+            managed: Vec::new(),
         }
     }
 
@@ -49,10 +52,22 @@ impl Neighbours {
         if fixed {
             return;
         }
-        if let Err(error) = self.network.keep_resolved(neighbour).await {
-            // Asked for again with the next packet that goes there.
-            self.kept.remove(&neighbour);
-            warn!("{error:#}");
+        match self.network.keep_resolved(neighbour).await {
+            Ok(()) => self.managed.push(neighbour),
+            Err(error) => {
+                // Asked for again with the next packet that goes there.
+                self.kept.remove(&neighbour);
+                warn!("{error:#}");
+            }
+        }
+    }
+
+    /// Leaves the kernel to itself again: entries that it kept resolved for us go.
+    pub async fn release(&mut self) {
+        for neighbour in self.managed.drain(..) {
+            if let Err(error) = self.network.forget(neighbour).await {
+                debug!("next hop {:?}: {error:#}", neighbour.address);
+            }
         }
     }
 

@@ -32,6 +32,12 @@ fn interfaces(lab: &Lab) -> Result<String> {
     run(Command::new("ip").args(["-n", name, "-details", "address", "show"]))
 }
 
+/// The neighbours that edgelb's kernel knows.
+fn neighbours(lab: &Lab) -> Result<String> {
+    let name = lab.host(Host::Balancer).name();
+    run(Command::new("ip").args(["-n", name, "neighbour", "show"]))
+}
+
 fn holds_vips(lab: &Lab) -> Result<Vec<bool>> {
     let interfaces = interfaces(lab)?;
     Ok(vip::ALL
@@ -59,6 +65,7 @@ fn assert_stops_cleanly(arrangement: Arrangement, signal: Signal) -> Result<()> 
     assert_serves(&lab)?;
     assert!(holds_vips(&lab)?.into_iter().all(|held| held));
     assert!(interfaces(&lab)?.contains("prog/xdp"));
+    assert!(neighbours(&lab)?.contains("managed"));
 
     let status = lab.edgelb.stop(signal)?;
 
@@ -66,6 +73,7 @@ fn assert_stops_cleanly(arrangement: Arrangement, signal: Signal) -> Result<()> 
     assert!(status.success(), "{status}\n{log}");
     assert!(holds_vips(&lab)?.into_iter().all(|held| !held), "{log}");
     assert!(!interfaces(&lab)?.contains("prog/xdp"), "{log}");
+    assert!(!neighbours(&lab)?.contains("managed"), "{log}");
     let instance = &lab.edgelb.instance;
     assert!(!instance.pin_dir().exists(), "{log}");
     assert!(!instance.control_socket().exists(), "{log}");
