@@ -1,6 +1,7 @@
 //! Crowded ports and full tables: what is refused is refused with a reason, and what is there stays.
 
 use lb_common::drop_reason::DropReason;
+use lb_ebpf::tables::Tables as _;
 use lb_tests::{
     case::{self, Step, dropped, forwarded},
     packet::{flags, tcp, udp},
@@ -101,6 +102,24 @@ fn a_port_that_comes_back_is_given_out_again() {
     ));
     steps.extend(connection(1, 2001));
     case::run(&config, &steps);
+}
+
+/// The map of ports must not fill up with ports that nobody has.
+#[test]
+fn a_port_that_comes_back_is_marked_as_free() {
+    let mut host = Host::new(ONE_NODE);
+    let reset = |from: &str, to: &str| tcp(from, to, flags::RST);
+    let mut steps: Vec<Step> = connection(0, 1024).into();
+    steps.push(forwarded(
+        Port::Ext0,
+        reset(&client(0), VIP),
+        Port::Ext1,
+        reset("203.0.113.10:1024", NODE),
+    ));
+    steps.extend(connection(0, 1025));
+    case::play("pure logic", &mut host, &steps);
+    let marked = host.tables.snat_word(0, 1024 / 64);
+    assert_eq!(marked, 0b10, "of 1024 and 1025 only the latter is in use");
 }
 
 #[test]
