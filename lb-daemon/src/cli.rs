@@ -22,6 +22,8 @@ pub enum Command {
     Run(Run),
     /// Validate a configuration file and exit.
     Check(Check),
+    /// Show the ports of an Edge pool, for its firewalls, and the routes of its nodes.
+    Ports(Ports),
     /// Show interfaces, services, nodes, traffic and drops of a running edgelb.
     Status(Query),
     /// Show the live flows of a running edgelb.
@@ -54,6 +56,30 @@ pub struct Check {
     /// Show everything that follows from the file: VIPs, services, nodes, limits.
     #[arg(long)]
     pub print: bool,
+}
+
+/// Options of `edgelb ports`.
+#[derive(Debug, Args)]
+pub struct Ports {
+    /// The configuration file.
+    #[arg(long, value_name = "FILE", default_value = paths::CONFIG)]
+    pub config: PathBuf,
+    /// How to show them.
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = PortsFormat::Table)]
+    pub format: PortsFormat,
+}
+
+/// How `edgelb ports` shows them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PortsFormat {
+    /// Tables for people, and the routes of the nodes.
+    Table,
+    /// Tab-separated values with a header.
+    Tsv,
+    /// One JSON document, with the routes of the nodes.
+    Json,
+    /// Chains of nftables for the external and the internal firewall.
+    Nft,
 }
 
 /// Options of the commands that ask a running edgelb.

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod flows;
+pub mod ports;
 pub mod run;
 pub mod status;
 

@@ -8,6 +8,7 @@ mod document;
 mod error;
 mod parse;
 pub mod paths;
+mod warn;
 
 use std::{
     fs,
@@ -22,7 +23,8 @@ use lb_common::{
     service::{FIRST_OWN_PORT, Treatment},
 };
 
-pub use self::error::{Error, Problem};
+pub use self::error::{Error, Problem, Warning};
+use ipnet::Ipv4Net;
 
 /// A valid configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +52,10 @@ pub struct Pool {
     pub name: String,
     /// Whether the pool speaks XMPP (5269): gone in Skype for Business Server 2019.
     pub xmpp: bool,
+    /// Whether VIPs on one side only are wanted, against H15.
+    pub one_side: bool,
+    /// The organisation's networks, to which the nodes have static routes (H10).
+    pub internal_networks: Vec<Ipv4Net>,
 }
 
 /// `[interfaces]`.
@@ -215,11 +221,20 @@ impl Config {
     ///
     /// That it cannot be read, or everything that is wrong with it.
     pub fn load(path: &Path) -> Result<Self, Error> {
+        Self::load_with_warnings(path).map(|(config, _)| config)
+    }
+
+    /// Reads a file, and says what is doubtful about it.
+    ///
+    /// # Errors
+    ///
+    /// That it cannot be read, or everything that is wrong with it.
+    pub fn load_with_warnings(path: &Path) -> Result<(Self, Vec<Warning>), Error> {
         let text = fs::read_to_string(path).map_err(|source| Error::Unreadable {
             path: path.to_owned(),
             source,
         })?;
-        Self::parse(&text).map_err(|problems| Error::Invalid {
+        Self::parse_with_warnings(&text).map_err(|problems| Error::Invalid {
             path: path.to_owned(),
             problems,
         })
@@ -231,12 +246,23 @@ impl Config {
     ///
     /// Everything that is wrong with it, in the order of the lines.
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+        Self::parse_with_warnings(text).map(|(config, _)| config)
+    }
+
+    /// Reads the text of a file, and says what is doubtful about it, in the order of the lines.
+    ///
+    /// # Errors
+    ///
+    /// Everything that is wrong with it, in the order of the lines.
+    pub fn parse_with_warnings(text: &str) -> Result<(Self, Vec<Warning>), Vec<Problem>> {
         let mut problems = Vec::new();
         let located = parse::parse(text, &mut problems);
         if let (Some(located), true) = (located, problems.is_empty()) {
             check::check(&located, &mut problems);
             if problems.is_empty() {
-                return Ok(located.config);
+                let mut warnings = warn::warnings(&located);
+                warnings.sort_by_key(|warning| warning.line);
+                return Ok((located.config, warnings));
             }
         }
         problems.sort_by_key(|problem| problem.line);

@@ -15,5 +15,6 @@ pub mod maglev;
 pub mod neighbours;
 pub mod network;
 pub mod plan;
+pub mod port_table;
 pub mod snapshot;
 pub mod view;

@@ -12,6 +12,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(options) => command::run::run(&options),
         Command::Check(options) => command::check::run(&options.config, options.print),
+        Command::Ports(options) => command::ports::run(&options),
         Command::Status(options) => command::status::run(&options),
         Command::Flows(options) => command::flows::run(&options),
     };

@@ -62,3 +62,19 @@ fn a_wrong_file_is_an_error() {
     assert!(text.contains(&format!("{file}:1: pool: missing")), "{text}");
     assert!(text.contains("unknown key \"dependencies\""), "{text}");
 }
+
+#[test]
+fn warnings_go_to_standard_error_and_are_no_error() {
+    let file = concat!(env!("CARGO_TARGET_TMPDIR"), "/doubtful.toml");
+    let text = include_str!("../../config/edgelb.toml").replace("\"60m\"", "\"10m\"");
+    std::fs::write(file, text).expect("the folder for temporary files can be written to");
+    let output = check(file, &[]);
+    assert!(output.status.success(), "{output:?}");
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(out.starts_with(&format!("{file}: ok: ")), "{out}");
+    let error = String::from_utf8_lossy(&output.stderr);
+    let key = "timeouts.tcp_established: warning: 10m is shorter than";
+    assert_eq!(error.lines().count(), 1, "{error}");
+    assert!(error.starts_with(&format!("{file}:")), "{error}");
+    assert!(error.contains(key), "{error}");
+}

@@ -8,7 +8,8 @@ const MINIMAL: &str = include_str!("../../config/minimal.toml");
 #[test]
 fn the_examples_are_right() {
     for text in [EXAMPLE, MINIMAL] {
-        assert_eq!(Config::parse(text).err(), None);
+        let warnings = Config::parse_with_warnings(text).map(|(_, warnings)| warnings);
+        assert_eq!(warnings, Ok(Vec::new()));
     }
 }
 
@@ -19,6 +20,8 @@ fn the_example_has_every_key() {
         "[pool]",
         "name",
         "xmpp",
+        "one_side",
+        "internal_networks",
         "[interfaces]",
         "external",
         "internal",

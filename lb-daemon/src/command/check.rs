@@ -1,22 +1,21 @@
 //! `edgelb check`.
 
-use std::{
-    collections::BTreeSet,
-    io::{self, Write as _},
-    path::Path,
-    process::ExitCode,
-};
+use std::{collections::BTreeSet, path::Path, process::ExitCode};
 
 use anyhow::Result;
 use comfy_table::{Table, presets};
 
+use super::show;
 use crate::{config::Config, contents::Contents, plan::Plan};
 
 /// Validates a configuration file.
 pub fn run(path: &Path, print: bool) -> Result<ExitCode> {
-    let config = Config::load(path)?;
+    let (config, warnings) = Config::load_with_warnings(path)?;
     let plan = Plan::of(&config);
     Contents::of(&plan)?;
+    for warning in warnings {
+        eprintln!("{}:{warning}", path.display());
+    }
     let nodes: BTreeSet<&str> = plan
         .services
         .iter()
@@ -42,11 +41,8 @@ pub fn run(path: &Path, print: bool) -> Result<ExitCode> {
             text += "\n";
         }
     }
-    // Not `println`, which panics when the reader (`| head`) has gone.
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    show(text.trim_end())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn counted(number: usize, what: &str) -> String {

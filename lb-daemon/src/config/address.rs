@@ -5,6 +5,7 @@ use std::{
     ops::RangeInclusive,
 };
 
+use ipnet::Ipv4Net;
 use lb_common::{net::Protocol, service::FIRST_OWN_PORT};
 
 /// An address that a single host can have.
@@ -39,4 +40,12 @@ pub fn port_range(text: &str) -> Option<RangeInclusive<u16>> {
     let (first, last) = text.split_once('-')?;
     let (first, last) = (first.parse().ok()?, last.parse().ok()?);
     (1024 <= first && first <= last && last < FIRST_OWN_PORT).then_some(first..=last)
+}
+
+/// A network of hosts, without host bits; never the default route, which is the Access VIP's (H11).
+pub fn network(text: &str) -> Option<Ipv4Net> {
+    text.parse().ok().filter(|network: &Ipv4Net| {
+        // No host has the address 0.0.0.0, with which the default route is written.
+        *network == network.trunc() && is_host(network.network())
+    })
 }

@@ -6,15 +6,24 @@ use std::{
     net::Ipv4Addr,
 };
 
-use lb_common::{net::Zone, service::Treatment};
+use lb_common::{
+    net::{Protocol, Zone},
+    service::Treatment,
+};
 
-use super::{Problem, Role, document::Place, parse::Located};
+use super::{
+    Config, Problem, Role, Service,
+    document::Place,
+    parse::{Located, ServicePlaces},
+};
 
 /// Notes everything that does not fit.
 pub fn check(located: &Located, problems: &mut Vec<Problem>) {
+    internal_networks(located, problems);
     interfaces(located, problems);
     names(located, problems);
     roles(located, problems);
+    sides(located, problems);
     addresses(located, problems);
     services(located, problems);
     service_nodes(located, problems);
@@ -36,6 +45,13 @@ fn unique<T: Eq + Hash>(
             }
         }
     }
+}
+
+fn internal_networks(located: &Located, problems: &mut Vec<Problem>) {
+    let listed = located.internal_networks.iter().cloned();
+    unique(listed, problems, |network, first| {
+        format!("{network} is {} already", first.key)
+    });
 }
 
 fn interfaces(located: &Located, problems: &mut Vec<Problem>) {
@@ -135,23 +151,49 @@ fn roles(located: &Located, problems: &mut Vec<Problem>) {
     }
 }
 
+/// Load balancing is used on both sides or on neither, unless said otherwise.
+fn sides(located: &Located, problems: &mut Vec<Problem>) {
+    let has = |zone| located.vips.iter().any(|(role, ..)| role.zone() == zone);
+    let missing = match (has(Zone::External), has(Zone::Internal)) {
+        (true, false) => "only external VIPs; vips.internal is missing",
+        (false, true) => "only an internal VIP; vips.access, vips.webconf and vips.av are missing",
+        _ => return,
+    };
+    if !located.config.pool.one_side {
+        located.vips_place.problem(
+            problems,
+            format!(
+                "{missing}, and an Edge pool is balanced on both sides or on neither; pool.one_side = true says that one is wanted (H15)"
+            ),
+        );
+    }
+}
+
 /// Every address of the pool is used once (H5: one per node and service, and one for the VIP).
 fn addresses(located: &Located, problems: &mut Vec<Problem>) {
-    let vips = located
-        .vips
-        .iter()
-        .map(|(_, address, place)| (*address, place.clone()));
-    let nodes = located
-        .nodes
-        .iter()
-        .flat_map(|(_, addresses)| addresses)
-        .map(|(_, address, place)| (*address, place.clone()));
-    unique(vips.chain(nodes), problems, |address, first| {
-        format!(
-            "{address} is {} already; every address is used once (H5)",
-            first.key
-        )
-    });
+    let nodes = located.nodes.iter().flat_map(|(_, addresses)| addresses);
+    let mut seen: HashMap<Ipv4Addr, (Zone, &Place)> = HashMap::new();
+    for (role, address, place) in located.vips.iter().chain(nodes) {
+        match seen.get(address) {
+            Some((zone, first)) if *zone == role.zone() => place.problem(
+                problems,
+                format!(
+                    "{address} is {} already; every address is used once (H5)",
+                    first.key
+                ),
+            ),
+            Some((_, first)) => place.problem(
+                problems,
+                format!(
+                    "{address} is {} already; the internal and the external side are different networks (H13)",
+                    first.key
+                ),
+            ),
+            None => {
+                seen.insert(*address, (role.zone(), place));
+            }
+        }
+    }
 }
 
 fn services(located: &Located, problems: &mut Vec<Problem>) {
@@ -172,15 +214,13 @@ fn services(located: &Located, problems: &mut Vec<Problem>) {
                 "an internal service needs an internal interface; interfaces.internal lists them",
             );
         }
-        let vip = Some(*service.listen.ip());
-        let media = vip == config.vips.av
-            || (vip == config.vips.internal && matches!(service.listen.port(), 443 | 3478));
-        if media && service.treatment == Treatment::Snat {
+        if service.treatment == Treatment::Snat && is_media(config, service) {
             treatment.problem(
                 problems,
                 "\"snat\" is not possible for A/V: STUN and TURN work only when the node sees the client's real address; \"dnat\" is right (H2, H7)",
             );
         }
+        unbalanced_ports(config, service, places, problems);
         let derived = crate::plan::edge_services(config)
             .into_iter()
             .find(|derived| {
@@ -196,6 +236,73 @@ fn services(located: &Located, problems: &mut Vec<Problem>) {
                     derived.name
                 ),
             );
+        }
+    }
+}
+
+/// True for a service on an A/V VIP or to an A/V service of the pool's nodes, on either side.
+fn is_media(config: &Config, service: &Service) -> bool {
+    let media = |address: Ipv4Addr, port, av: Option<Ipv4Addr>, internal: Option<Ipv4Addr>| {
+        Some(address) == av || (Some(address) == internal && matches!(port, 443 | 3478))
+    };
+    let vips = &config.vips;
+    media(
+        *service.listen.ip(),
+        service.listen.port(),
+        vips.av,
+        vips.internal,
+    ) || service.nodes.iter().any(|to| {
+        config.nodes.iter().any(|node| {
+            media(
+                *to.address.ip(),
+                to.address.port(),
+                node.addresses.av,
+                node.addresses.internal,
+            )
+        })
+    })
+}
+
+/// What the internal side asks of each node by itself is not balanced: neither on the internal VIP nor
+/// to the nodes' internal addresses.
+fn unbalanced_ports(
+    config: &Config,
+    service: &Service,
+    places: &ServicePlaces,
+    problems: &mut Vec<Problem>,
+) {
+    let what = |port| match port {
+        8057 => Some("internal Web Conferencing"),
+        23_456 => Some("XMPP"),
+        4443 => Some("CMS replication"),
+        50_001..=50_003 => Some("logging"),
+        _ => None,
+    };
+    if service.protocol != Protocol::Tcp {
+        return;
+    }
+    let asked = |port, place: &Place, problems: &mut Vec<Problem>| {
+        if let Some(what) = what(port) {
+            place.problem(
+                problems,
+                format!(
+                    "{port}/tcp is never balanced: {what} goes to each node's own internal address (H16)"
+                ),
+            );
+        }
+    };
+    if Some(*service.listen.ip()) == config.vips.internal && what(service.listen.port()).is_some() {
+        asked(service.listen.port(), &places.listen, problems);
+        return;
+    }
+    for (node, place) in service.nodes.iter().zip(&places.nodes) {
+        let internal = Some(*node.address.ip());
+        if config
+            .nodes
+            .iter()
+            .any(|node| node.addresses.internal == internal)
+        {
+            asked(node.address.port(), place, problems);
         }
     }
 }

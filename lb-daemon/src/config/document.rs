@@ -7,7 +7,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::Problem;
+use super::{Problem, Warning};
 
 /// Where something stands in the file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +26,15 @@ impl Place {
             key: self.key.clone(),
             message: message.to_string(),
         });
+    }
+
+    /// Something doubtful here.
+    pub fn warning(&self, message: impl Display) -> Warning {
+        Warning {
+            line: self.line,
+            key: self.key.clone(),
+            message: message.to_string(),
+        }
     }
 }
 

@@ -23,6 +23,23 @@ impl fmt::Display for Problem {
     }
 }
 
+/// One thing that is possible, but most likely not what is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// Line of the file, from 1.
+    pub line: usize,
+    /// The key as a path: `nodes[1].weight`.
+    pub key: String,
+    /// What is doubtful, and why.
+    pub message: String,
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: warning: {}", self.line, self.key, self.message)
+    }
+}
+
 /// Why there is no configuration.
 #[derive(Debug)]
 pub enum Error {

@@ -2,6 +2,7 @@
 
 use std::{net::Ipv4Addr, time::Duration};
 
+use ipnet::Ipv4Net;
 use lb_common::{
     net::Zone,
     service::{FIRST_OWN_PORT, MAX_NODES, Treatment},
@@ -10,7 +11,7 @@ use toml::de::DeTable;
 
 use super::{
     Config, Interfaces, Limits, Node, Pool, Problem, Role, Roles, Service, ServiceNode, Timeouts,
-    address::{host_address, listen_address, port_range, socket_address},
+    address::{host_address, listen_address, network, port_range, socket_address},
     document::{Place, Section, Text, Value, syntax_errors},
 };
 
@@ -18,6 +19,8 @@ use super::{
 pub struct Located {
     /// The configuration.
     pub config: Config,
+    /// Every internal network and its place; none where the default holds.
+    pub internal_networks: Vec<(Ipv4Net, Place)>,
     /// Every interface and its place.
     pub interfaces: Vec<(String, Place)>,
     /// Place of each VIP.
@@ -28,6 +31,8 @@ pub struct Located {
     pub nodes: Vec<NodePlaces>,
     /// Places of each service.
     pub services: Vec<ServicePlaces>,
+    /// Place of `timeouts.tcp_established`, where it is set.
+    pub tcp_established: Option<Place>,
 }
 
 /// Where the parts of one of `[[services]]` stand that must fit with others.
@@ -60,7 +65,7 @@ pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
     };
     let mut file = Section::new(Text(text), top, table);
 
-    let pool = section(&mut file, "pool", problems, pool);
+    let (pool, internal_networks) = section(&mut file, "pool", problems, pool).unzip();
     let (interfaces, interface_places) =
         section(&mut file, "interfaces", problems, interfaces).unzip();
     let vips_value = file.take("vips");
@@ -81,7 +86,7 @@ pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
         Some(value) => value
             .section(problems)
             .map(|section| timeouts(section, problems)),
-        None => Some(Timeouts::default()),
+        None => Some((Timeouts::default(), None)),
     };
     let limits = match file.take("limits") {
         Some(value) => value
@@ -92,6 +97,7 @@ pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
     file.finish(problems);
 
     let (vips, nodes, services) = (vips?, nodes?, services?);
+    let (timeouts, tcp_established) = timeouts?;
     let (node_configs, node_places): (Vec<Node>, Vec<_>) = nodes.into_iter().unzip();
     let (service_configs, service_places): (Vec<Service>, Vec<_>) = services.into_iter().unzip();
     Some(Located {
@@ -101,14 +107,16 @@ pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
             vips: of_roles(&vips),
             nodes: node_configs,
             services: service_configs,
-            timeouts: timeouts?,
+            timeouts,
             limits: limits?,
         },
+        internal_networks: internal_networks?,
         interfaces: interface_places?,
         vips,
         vips_place,
         nodes: node_places,
         services: service_places,
+        tcp_established,
     })
 }
 
@@ -151,13 +159,52 @@ fn tables<T>(
     complete.then_some(parsed)
 }
 
-fn pool(section: &mut Section, problems: &mut Vec<Problem>) -> Option<Pool> {
+type Networks = Vec<(Ipv4Net, Place)>;
+
+fn pool(section: &mut Section, problems: &mut Vec<Problem>) -> Option<(Pool, Networks)> {
     let name = name(section, problems);
     let xmpp = flag(section, "xmpp", true, problems);
-    Some(Pool {
+    let one_side = flag(section, "one_side", false, problems);
+    let places = match section.take("internal_networks") {
+        Some(value) => networks(value, problems).map(Some),
+        None => Some(None),
+    }?;
+    let internal_networks = match &places {
+        Some(places) => places.iter().map(|(network, _)| *network).collect(),
+        None => private_networks(),
+    };
+    let pool = Pool {
         name: name?,
         xmpp: xmpp?,
-    })
+        one_side: one_side?,
+        internal_networks,
+    };
+    Some((pool, places.unwrap_or_default()))
+}
+
+/// The networks of RFC 1918, which hardly any organisation goes beyond.
+fn private_networks() -> Vec<Ipv4Net> {
+    [
+        ([10, 0, 0, 0], 8),
+        ([172, 16, 0, 0], 12),
+        ([192, 168, 0, 0], 16),
+    ]
+    .into_iter()
+    .filter_map(|(address, length)| Ipv4Net::new(address.into(), length).ok())
+    .collect()
+}
+
+fn networks(value: Value, problems: &mut Vec<Problem>) -> Option<Networks> {
+    const LIST: &str = "a list of networks, such as [\"10.0.0.0/8\"]";
+    const NETWORK: &str = "an IPv4 network without host bits, such as \"10.0.0.0/8\" (the default route is the Access VIP's)";
+    let mut networks = Vec::new();
+    let mut complete = true;
+    for value in value.list(LIST, problems)? {
+        let network = value.parsed(NETWORK, problems, network);
+        complete &= network.is_some();
+        networks.extend(network.map(|network| (network, value.place)));
+    }
+    complete.then_some(networks)
 }
 
 type Places = Vec<(String, Place)>;
@@ -288,6 +335,13 @@ fn service(section: &mut Section, problems: &mut Vec<Problem>) -> Option<(Servic
         .as_ref()
         .map_or_else(|| section.place().clone(), |value| value.place.clone());
     let treatment = treatment.and_then(|value| {
+        if value.text() == Some("dsr") {
+            value.place.problem(
+                problems,
+                "\"dsr\" is not possible: the Edge Server does not support it, so replies pass the load balancer on the way back; \"snat\" or \"dnat\" is right (H14)",
+            );
+            return None;
+        }
         value.parsed(
             "a treatment; \"snat\" (the node sees the VIP) and \"dnat\" (the node sees the client) are",
             problems,
@@ -393,12 +447,16 @@ fn service_node(section: &mut Section, problems: &mut Vec<Problem>) -> Option<Se
     })
 }
 
-fn timeouts(mut section: Section, problems: &mut Vec<Problem>) -> Timeouts {
+fn timeouts(mut section: Section, problems: &mut Vec<Problem>) -> (Timeouts, Option<Place>) {
     let default = Timeouts::default();
+    let mut tcp_established = None;
     let mut duration = |key, default| {
         section
             .take(key)
             .and_then(|value| {
+                if key == "tcp_established" {
+                    tcp_established = Some(value.place.clone());
+                }
                 let duration = value
                     .integer()
                     .map(Duration::from_secs)
@@ -423,7 +481,7 @@ fn timeouts(mut section: Section, problems: &mut Vec<Problem>) -> Timeouts {
         udp: duration("udp", default.udp),
     };
     section.finish(problems);
-    timeouts
+    (timeouts, tcp_established)
 }
 
 fn limits(mut section: Section, problems: &mut Vec<Problem>) -> Limits {

@@ -102,7 +102,7 @@ fn unknown_keys_are_told_the_nearest_one() {
         (
             "xmpp = true",
             "colour = 1",
-            "3: pool.colour: unknown key \"colour\"; known here are name, xmpp",
+            "3: pool.colour: unknown key \"colour\"; known here are name, xmpp, one_side, internal_networks",
         ),
     ]);
 }
@@ -355,7 +355,7 @@ fn what_is_missing() {
         ),
         (
             "[pool]\nname = \"a\"\n[interfaces]\nexternal = [\"e\"]\n[vips]\nav = \"192.0.2.1\"\n",
-            "5: vips: VIPs without a node; [[nodes]] lists the Edge Servers",
+            "5: vips: VIPs without a node; [[nodes]] lists the Edge Servers\n5: vips: only external VIPs; vips.internal is missing, and an Edge pool is balanced on both sides or on neither; pool.one_side = true says that one is wanted (H15)",
         ),
         (
             "[pool]\n[interfaces]\n",
@@ -433,7 +433,7 @@ fn services_fit_with_the_pool_and_with_each_other() {
         ),
         (
             "203.0.113.40:5061/tcp",
-            "10.20.0.10:8057/tcp",
+            "10.20.0.10:8058/tcp",
             "21: services[0].listen: 10.20.0.10 is internal (vips.internal) and the service is external; nothing passes between the two sides (H13)",
         ),
         (
@@ -475,4 +475,276 @@ fn every_line_that_is_not_toml_is_told() {
         problems("a = 1\na = 2\nb = = 3\n"),
         "2: column 1: not TOML: duplicate key\n3: column 5: not TOML: extra `=`"
     );
+}
+
+/// Every warning about `text`, a line each, as the user sees it after the name of the file.
+fn warnings(text: &str) -> String {
+    match Config::parse_with_warnings(text) {
+        Ok((_, warnings)) => {
+            let lines: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+            lines.join("\n")
+        }
+        Err(problems) => format!("{problems:?}"),
+    }
+}
+
+/// [`RIGHT`] with each of `changes` made once.
+fn changed(changes: &[(&str, &str)]) -> String {
+    let mut text = RIGHT.to_owned();
+    for (old, new) in changes {
+        assert!(text.contains(old), "{old:?} must stand in the right file");
+        text = text.replacen(old, new, 1);
+    }
+    text
+}
+
+const EXTERNAL_ONLY: [(&str, &str); 3] = [
+    ("internal = \"10.20.0.10\"\n", ""),
+    ("internal = \"10.20.0.11\"\n", ""),
+    ("internal = \"10.20.0.12\"\n", ""),
+];
+
+const INTERNAL_ONLY: [(&str, &str); 3] = [
+    ("access = \"203.0.113.10\"\n", ""),
+    ("access = \"203.0.113.11\"\n", ""),
+    ("access = \"203.0.113.12\"\n", ""),
+];
+
+#[test]
+fn a_pool_on_one_side_must_be_wanted() {
+    for (changes, line) in [
+        (
+            EXTERNAL_ONLY,
+            "7: vips: only external VIPs; vips.internal is missing, and an Edge pool is balanced on both sides or on neither; pool.one_side = true says that one is wanted (H15)",
+        ),
+        (
+            INTERNAL_ONLY,
+            "7: vips: only an internal VIP; vips.access, vips.webconf and vips.av are missing, and an Edge pool is balanced on both sides or on neither; pool.one_side = true says that one is wanted (H15)",
+        ),
+    ] {
+        assert_eq!(problems(&changed(&changes)), line);
+        let wanted = changed(&changes).replace("xmpp = true", "one_side = true");
+        assert_eq!(problems(&wanted), "no problem");
+    }
+    check(&[(
+        "xmpp = true",
+        "one_side = 1",
+        "3: pool.one_side: 1 is not true or false",
+    )]);
+}
+
+#[test]
+fn the_rules_of_an_edge_pool() {
+    check(&[
+        (
+            "\"snat\"",
+            "\"dsr\"",
+            "22: services[0].treatment: \"dsr\" is not possible: the Edge Server does not support it, so replies pass the load balancer on the way back; \"snat\" or \"dnat\" is right (H14)",
+        ),
+        (
+            "internal = \"10.20.0.12\"",
+            "internal = \"203.0.113.11\"",
+            "17: nodes[1].internal: 203.0.113.11 is nodes[0].access already; the internal and the external side are different networks (H13)",
+        ),
+        (
+            "internal = \"10.20.0.10\"",
+            "internal = \"203.0.113.10\"",
+            "9: vips.internal: 203.0.113.10 is vips.access already; the internal and the external side are different networks (H13)",
+        ),
+    ]);
+}
+
+#[test]
+fn what_goes_to_each_node_by_itself_is_not_balanced() {
+    let internal = |listen: &str, node: &str| {
+        problems(&changed(&[
+            (
+                "203.0.113.40:5061/tcp\"",
+                &format!("{listen}\"\nzone = \"internal\""),
+            ),
+            ("203.0.113.41:5061", node),
+        ]))
+    };
+    for (port, what) in [
+        (8057, "internal Web Conferencing"),
+        (23456, "XMPP"),
+        (4443, "CMS replication"),
+        (50001, "logging"),
+        (50002, "logging"),
+        (50003, "logging"),
+    ] {
+        let message = format!(
+            "{port}/tcp is never balanced: {what} goes to each node's own internal address (H16)"
+        );
+        assert_eq!(
+            internal(
+                &format!("10.20.0.10:{port}/tcp"),
+                &format!("10.20.0.11:{port}")
+            ),
+            format!("21: services[0].listen: {message}")
+        );
+        // Nor on another VIP, and under another port.
+        assert_eq!(
+            internal("10.20.0.40:9000/tcp", &format!("10.20.0.11:{port}")),
+            format!("25: services[0].nodes[0]: {message}")
+        );
+        // What is no node of the pool has nothing to do with it.
+        assert_eq!(
+            internal(
+                &format!("10.20.0.40:{port}/tcp"),
+                &format!("10.20.0.41:{port}")
+            ),
+            "no problem"
+        );
+    }
+    for listen in ["10.20.0.10:8057/udp", "10.20.0.10:50004/tcp"] {
+        assert_eq!(internal(listen, "10.20.0.41:8057"), "no problem");
+    }
+}
+
+#[test]
+fn source_nat_to_a_nodes_media_is_refused_on_every_vip() {
+    const H2: &str = "\"snat\" is not possible for A/V: STUN and TURN work only when the node sees the client's real address; \"dnat\" is right (H2, H7)";
+    for (listen, zone, node) in [
+        ("203.0.113.40:5061/tcp", "external", "203.0.113.31:443"),
+        ("10.20.0.40:9000/udp", "internal", "10.20.0.11:3478"),
+        ("10.20.0.40:9000/tcp", "internal", "10.20.0.11:443"),
+    ] {
+        let text = EXAMPLE
+            .replace("203.0.113.40:5061/tcp", listen)
+            .replace("zone      = \"external\"", &format!("zone = {zone:?}"))
+            .replace("203.0.113.41:5061", node)
+            .replace("203.0.113.42:5061", &node.replace("1:", "2:"));
+        let line = 1 + text
+            .lines()
+            .position(|line| line.starts_with("treatment"))
+            .unwrap_or(0);
+        assert_eq!(
+            problems(&text),
+            format!("{line}: services[0].treatment: {H2}")
+        );
+        assert_eq!(
+            problems(&text.replace("treatment = \"snat\"", "treatment = \"dnat\"")),
+            "no problem"
+        );
+    }
+}
+
+#[test]
+fn internal_networks_are_networks() {
+    const NETWORK: &str = "an IPv4 network without host bits, such as \"10.0.0.0/8\" (the default route is the Access VIP's)";
+    for value in [
+        "10.0.0.1/8",
+        "10.0.0.0",
+        "10.0.0.0/33",
+        "0.0.0.0/0",
+        "128.0.0.0/0",
+        "224.0.0.0/4",
+        "127.0.0.0/8",
+        "fd00::/8",
+        "",
+    ] {
+        check(&[(
+            "xmpp = true",
+            &format!("internal_networks = [\"192.168.0.0/16\", {value:?}]"),
+            &format!("3: pool.internal_networks[1]: {value:?} is not {NETWORK}"),
+        )]);
+    }
+    check(&[
+        (
+            "xmpp = true",
+            "internal_networks = \"10.0.0.0/8\"",
+            "3: pool.internal_networks: \"10.0.0.0/8\" is not a list of networks, such as [\"10.0.0.0/8\"]",
+        ),
+        (
+            "xmpp = true",
+            "internal_networks = [\"10.0.0.0/8\", \"10.0.0.0/8\"]",
+            "3: pool.internal_networks[1]: 10.0.0.0/8 is pool.internal_networks[0] already",
+        ),
+        ("xmpp = true", "internal_networks = []", "no problem"),
+    ]);
+    let networks = |text: &str| {
+        Config::parse(text).map(|config| {
+            let networks = config.pool.internal_networks;
+            networks.iter().map(ToString::to_string).collect::<Vec<_>>()
+        })
+    };
+    assert_eq!(
+        networks(RIGHT),
+        Ok(["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]
+            .map(str::to_owned)
+            .to_vec())
+    );
+    let one = changed(&[("xmpp = true", "internal_networks = [\"10.20.0.0/14\"]")]);
+    assert_eq!(networks(&one), Ok(vec!["10.20.0.0/14".to_owned()]));
+}
+
+#[test]
+fn what_is_doubtful() {
+    for (changes, expected) in [
+        (vec![], ""),
+        (
+            vec![
+                ("10.20.0.10", "203.0.113.110"),
+                ("10.20.0.11", "203.0.113.111"),
+                ("10.20.0.12", "203.0.113.112"),
+            ],
+            "9: vips.internal: warning: 203.0.113.110 and 203.0.113.10 (vips.access) look like one subnet; the internal and the external side are different networks (H13)",
+        ),
+        (
+            vec![("10.20.0.12", "203.0.113.112")],
+            "17: nodes[1].internal: warning: 203.0.113.112 and 203.0.113.10 (vips.access) look like one subnet; the internal and the external side are different networks (H13)",
+        ),
+        (
+            vec![("203.0.113.41:5061", "10.20.0.41:5061")],
+            "9: vips.internal: warning: 10.20.0.10 and 10.20.0.41 (services[0].nodes[0]) look like one subnet; the internal and the external side are different networks (H13)\n24: services[0].nodes[0]: warning: 10.20.0.41 is within the internal network 10.0.0.0/8, a default of pool.internal_networks; the internal and the external side are different networks (H10, H13)",
+        ),
+        (
+            vec![("xmpp = true", "internal_networks = [\"203.0.112.0/23\"]")],
+            "3: pool.internal_networks[0]: warning: 203.0.112.0/23 contains 203.0.113.10 (vips.access); the internal and the external side are different networks (H10, H13)",
+        ),
+        (
+            vec![
+                ("203.0.113.11", "192.168.7.11"),
+                ("203.0.113.12", "192.168.7.12"),
+            ],
+            "12: nodes[0].access: warning: 192.168.7.11 is within the internal network 192.168.0.0/16, a default of pool.internal_networks; the internal and the external side are different networks (H10, H13)",
+        ),
+        (
+            vec![("udp = \"2m\"", "tcp_established = \"29m 59s\"")],
+            "27: timeouts.tcp_established: warning: 29m 59s is shorter than the 30 minutes between two SIP keep-alives, so quiet connections that are still in use are cut; 30m or more is right",
+        ),
+        (vec![("udp = \"2m\"", "tcp_established = \"30m\"")], ""),
+    ] {
+        assert_eq!(warnings(&changed(&changes)), expected, "{changes:?}");
+    }
+}
+
+#[test]
+fn a_load_balancer_without_an_edge_pool_is_not_told_of_its_rules() {
+    let text = "[pool]\nname = \"web\"\n[interfaces]\nexternal = [\"e\"]\n[[services]]\nname = \"https\"\nlisten = \"10.0.0.1:443/tcp\"\ntreatment = \"snat\"\nnodes = [{ name = \"a\", address = \"10.0.0.2:8057\" }]\n[timeouts]\ntcp_established = 60\n";
+    assert_eq!(problems(text), "no problem");
+    assert_eq!(warnings(text), "");
+}
+
+#[test]
+fn a_pool_has_up_to_twelve_nodes() {
+    let many_nodes = |number| {
+        let nodes: Vec<String> = (3..=number)
+            .map(|n| {
+                format!(
+                    "[[nodes]]\nname = \"edge{n}\"\naccess = \"203.0.113.{}\"\ninternal = \"10.20.0.{}\"\n",
+                    n + 100,
+                    n + 100
+                )
+            })
+            .collect();
+        let all = nodes.concat() + "[[services]]";
+        changed(&[("[[services]]", &all)])
+    };
+    assert_eq!(
+        warnings(&many_nodes(13)),
+        "59: nodes[12]: warning: 13 nodes; an Edge pool has up to 12"
+    );
+    assert_eq!(warnings(&many_nodes(12)), "");
 }
