@@ -141,14 +141,6 @@ impl Datapath {
         self.flow_table(table).get(key)
     }
 
-    /// Enters a flow; for tests and benchmarks.
-    pub fn set_flow(&mut self, table: FlowTable, key: &FlowKey, entry: &FlowEntry) -> Result<()> {
-        match table {
-            FlowTable::Established => self.flows.set(key, entry),
-            FlowTable::HalfOpen => self.half_open.set(key, entry),
-        }
-    }
-
     /// Removes one entry of a flow table.
     pub fn remove_flow(&mut self, table: FlowTable, key: &FlowKey) -> Result<()> {
         match table {

@@ -250,14 +250,10 @@ impl Network {
 }
 
 /// Lets the data path use the kernel's routing table: it asks as if from `lo`, so that no other
-/// interface needs forwarding and the kernel itself forwards nothing (H13). Returns what the setting
-/// was before.
-pub fn enable_routing_look_ups() -> Result<String> {
+/// interface needs forwarding and the kernel itself forwards nothing (H13).
+pub fn enable_routing_look_ups() -> Result<()> {
     const SETTING: &str = "/proc/sys/net/ipv4/conf/lo/forwarding";
-    let context = || format!("{SETTING}: cannot be set to 1");
-    let before = fs::read_to_string(SETTING).with_context(context)?;
-    fs::write(SETTING, "1").with_context(context)?;
-    Ok(before)
+    fs::write(SETTING, "1").with_context(|| format!("{SETTING}: cannot be set to 1"))
 }
 
 /// Whether an interface drops packets that come in by another one than their answer leaves by
