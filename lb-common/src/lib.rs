@@ -18,3 +18,4 @@ pub mod net;
 pub mod next_hop;
 pub mod policy;
 pub mod service;
+pub mod transaction;

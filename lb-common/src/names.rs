@@ -40,11 +40,13 @@ pub const NODE_ADDRESSES: &str = "NODE_ADDRESSES";
 pub const OUTBOUND: &str = "OUTBOUND";
 /// `Destination` to `CachedRoute`; evicts the oldest.
 pub const ROUTES: &str = "ROUTES";
+/// `Transaction` to the second it was asked in, a `u32`; evicts the oldest.
+pub const TRANSACTIONS: &str = "TRANSACTIONS";
 /// `Event`s for the daemon.
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map.
-pub const MAPS: [&str; 18] = [
+pub const MAPS: [&str; 19] = [
     FLOWS,
     HALF_OPEN,
     SERVICES,
@@ -62,5 +64,6 @@ pub const MAPS: [&str; 18] = [
     NODE_ADDRESSES,
     OUTBOUND,
     ROUTES,
+    TRANSACTIONS,
     EVENTS,
 ];

@@ -75,7 +75,11 @@ impl Contents {
             .map(|vip| (vip.address.into(), vip.zone as u32))
             .collect();
         contents.outbound = outbound(plan);
-        contents.node_addresses = plan.node_addresses.iter().map(node_address).collect();
+        contents.node_addresses = plan
+            .node_addresses
+            .iter()
+            .map(|address| node_address(address, plan))
+            .collect();
         Ok(contents)
     }
 
@@ -140,7 +144,7 @@ fn outbound(plan: &Plan) -> Vec<(ServiceKey, Outbound)> {
     entries
 }
 
-fn node_address(planned: &PlannedNodeAddress) -> (Ip4, NodeAddress) {
+fn node_address(planned: &PlannedNodeAddress, plan: &Plan) -> (Ip4, NodeAddress) {
     let rules: Vec<PortRule> = planned
         .rules
         .iter()
@@ -157,8 +161,18 @@ fn node_address(planned: &PlannedNodeAddress) -> (Ip4, NodeAddress) {
         rules.len() <= MAX_RULES,
         "the table of rows has at most 8 for a role"
     );
-    let address = NodeAddress::new(planned.role.zone(), &rules);
+    let address = NodeAddress::new(planned.role.zone(), &rules, balanced_udp(planned, plan));
     (planned.address.into(), address)
+}
+
+/// The UDP port on which clients reach this address by a VIP as well, without SNAT.
+fn balanced_udp(planned: &PlannedNodeAddress, plan: &Plan) -> Port {
+    plan.services
+        .iter()
+        .filter(|service| service.protocol == Protocol::Udp && service.treatment == Treatment::Dnat)
+        .flat_map(|service| &service.nodes)
+        .find(|node| *node.address.ip() == planned.address)
+        .map_or(Port::default(), |node| Port::new(node.address.port()))
 }
 
 fn ring(service: &PlannedService) -> Ring {

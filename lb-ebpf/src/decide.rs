@@ -4,6 +4,7 @@
 //! the whole chain of calls 512 bytes of stack, so subprograms answer with a word and not with a
 //! verdict: the flow that they found or made is looked up again.
 
+pub mod asked;
 pub mod established;
 pub mod forward;
 pub mod half_open;
@@ -42,7 +43,7 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Verdict {
     let known = match packet.transport {
         Transport::Tcp | Transport::Udp => tables
             .flow(Table::Established, &packet.key)
-            .filter(|flow| established::goes_on(packet, flow, tables)),
+            .filter(|flow| established::goes_on(packet, flow, tables, now)),
         // Nothing else is a flow.
         _ => None,
     };
@@ -70,7 +71,7 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Verdict {
 fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop) -> Found {
     let is_flow = matches!(packet.transport, Transport::Tcp | Transport::Udp);
     if is_flow {
-        match half_open::advance(packet, tables) {
+        match half_open::advance(packet, tables, now) {
             Found::None => {}
             found => return found,
         }

@@ -9,7 +9,7 @@ use lb_common::{
     policy::{NodeAddress, Question},
 };
 
-use super::Found;
+use super::{Found, asked};
 use crate::{
     adjacency,
     packet::{Packet, TcpFlags, Transport},
@@ -21,8 +21,15 @@ use crate::{
 #[inline(never)]
 pub fn judge<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found {
     let key = &packet.key;
-    let to_node = tables.node_address(key.destination, |address| judge_by(address, packet, false));
-    let found = if let Some(found) = to_node {
+    let to_node = tables.node_address(key.destination, |address| {
+        let is_balanced_too =
+            packet.transport == Transport::Udp && key.destination_port == address.balanced_udp;
+        (judge_by(address, packet, false), is_balanced_too)
+    });
+    let found = if let Some((found, is_balanced_too)) = to_node {
+        if is_balanced_too {
+            asked::of_node(packet, tables);
+        }
         found
     } else {
         match tables.node_address(key.source, |address| judge_by(address, packet, true)) {

@@ -14,9 +14,12 @@ use lb_common::{
     next_hop::{CachedRoute, Neighbour, NextHop},
     policy::NodeAddress,
     service::{Node, Outbound, SNAT_POOL_WORDS, Service, ServiceKey},
+    transaction::Transaction,
 };
 use lb_daemon::contents::Contents;
 use lb_ebpf::tables::{FlowSlot, InsertError, Route, Table, Tables};
+
+use zerocopy::FromBytes as _;
 
 use super::{NEIGHBOURS, Port};
 
@@ -31,6 +34,7 @@ pub struct PlainTables {
     next_hops: RefCell<HashMap<u32, NextHop>>,
     cells: RefCell<HashMap<Neighbour, u32>>,
     routes: RefCell<HashMap<(Ip4, u8), CachedRoute>>,
+    transactions: RefCell<HashMap<Transaction, u32>>,
     /// Raised by tests that change routes.
     pub generation: Cell<u32>,
     /// What the daemon would have heard.
@@ -59,6 +63,7 @@ impl PlainTables {
             next_hops: RefCell::default(),
             cells: RefCell::default(),
             routes: RefCell::default(),
+            transactions: RefCell::default(),
             generation: Cell::new(0),
             events: RefCell::default(),
         }
@@ -101,7 +106,12 @@ impl Tables for PlainTables {
         self.table(table).borrow().get(key).cloned().map(PlainSlot)
     }
 
-    fn insert(&self, table: Table, key: &FlowKey, entry: &FlowEntry) -> Result<(), InsertError> {
+    fn insert(
+        &self,
+        table: Table,
+        key: &FlowKey,
+        write: impl FnOnce(&mut FlowEntry),
+    ) -> Result<(), InsertError> {
         let name = match table {
             Table::Established => "established",
             Table::HalfOpen => "half-open",
@@ -113,7 +123,11 @@ impl Tables for PlainTables {
         if flows.len() >= self.capacity[name] {
             return Err(InsertError::Full);
         }
-        flows.insert(*key, Rc::new(RefCell::new(*entry)));
+        // The real one is full of the entry before.
+        let mut entry = FlowEntry::read_from_bytes(&[0xa5; size_of::<FlowEntry>()])
+            .unwrap_or_else(|error| panic!("{error}"));
+        write(&mut entry);
+        flows.insert(*key, Rc::new(RefCell::new(entry)));
         Ok(())
     }
 
@@ -267,6 +281,14 @@ impl Tables for PlainTables {
     fn cache_route(&self, key: &FlowKey, route: &CachedRoute) {
         let mut routes = self.routes.borrow_mut();
         routes.insert((key.destination, key.zone()), *route);
+    }
+
+    fn asked_vip(&self, transaction: &Transaction) -> Option<u32> {
+        self.transactions.borrow().get(transaction).copied()
+    }
+
+    fn remember(&self, transaction: &Transaction, now: u32) {
+        self.transactions.borrow_mut().insert(*transaction, now);
     }
 
     fn notify(&self, event: &Event) {
