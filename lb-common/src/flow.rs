@@ -91,7 +91,9 @@ impl FlowKey {
 }
 
 /// All that changes in a packet of a flow, ready to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Rewrite {
     /// New source address.
@@ -110,7 +112,9 @@ pub struct Rewrite {
 }
 
 /// Which way a flow entry carries packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(transparent)]
 pub struct Direction(u8);
 

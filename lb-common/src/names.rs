@@ -42,11 +42,13 @@ pub const OUTBOUND: &str = "OUTBOUND";
 pub const ROUTES: &str = "ROUTES";
 /// `Transaction` to the second it was asked in, a `u32`; evicts the oldest.
 pub const TRANSACTIONS: &str = "TRANSACTIONS";
+/// The one `Settings`.
+pub const SETTINGS: &str = "SETTINGS";
 /// `Event`s for the daemon.
 pub const EVENTS: &str = "EVENTS";
 
 /// Every map.
-pub const MAPS: [&str; 19] = [
+pub const MAPS: [&str; 20] = [
     FLOWS,
     HALF_OPEN,
     SERVICES,
@@ -65,5 +67,6 @@ pub const MAPS: [&str; 19] = [
     OUTBOUND,
     ROUTES,
     TRANSACTIONS,
+    SETTINGS,
     EVENTS,
 ];

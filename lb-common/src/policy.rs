@@ -74,7 +74,7 @@ pub struct Question {
 }
 
 /// Rules that fit for one address.
-pub const MAX_RULES: usize = 12;
+pub const MAX_RULES: usize = 24;
 
 /// A node's own address.
 #[derive(

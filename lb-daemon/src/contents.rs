@@ -9,11 +9,12 @@ use lb_common::{
         MAX_NODES, MAX_SERVICES, MAX_SNAT_POOLS, NO_POOL, Node, Outbound, Ring, Service,
         ServiceKey, Treatment, node_cell,
     },
+    settings::Settings,
 };
 
 use crate::{
     maglev::{self, Candidate},
-    plan::{Plan, PlannedNodeAddress, PlannedService},
+    plan::{Plan, PlannedNodeAddress, PlannedService, PolicyMode, WithoutFlow},
 };
 
 /// The maps that follow from the configuration.
@@ -31,6 +32,8 @@ pub struct Contents {
     pub outbound: Vec<(ServiceKey, Outbound)>,
     /// The nodes' own addresses and what may pass to and from them.
     pub node_addresses: Vec<(Ip4, NodeAddress)>,
+    /// What holds for the data path as a whole.
+    pub settings: Settings,
 }
 
 /// A plan that does not fit into the maps.
@@ -75,6 +78,12 @@ impl Contents {
             .map(|vip| (vip.address.into(), vip.zone as u32))
             .collect();
         contents.outbound = outbound(plan);
+        contents.settings = Settings {
+            reset_without_flow: u8::from(plan.without_flow == WithoutFlow::Reset),
+            observe: u8::from(plan.policy_mode == PolicyMode::Observe),
+            reserved: [0; 2],
+            answers_per_second: plan.limits.answers_per_second,
+        };
         contents.node_addresses = plan
             .node_addresses
             .iter()
@@ -159,7 +168,7 @@ fn node_address(planned: &PlannedNodeAddress, plan: &Plan) -> (Ip4, NodeAddress)
         .collect();
     debug_assert!(
         rules.len() <= MAX_RULES,
-        "the table of rows has at most 8 for a role"
+        "the table of rows has at most 8 for a role, and the configuration 16"
     );
     let address = NodeAddress::new(planned.role.zone(), &rules, balanced_udp(planned, plan));
     (planned.address.into(), address)
@@ -208,6 +217,8 @@ impl Pools {
 /// A change of one map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
+    /// Write the settings.
+    Settings(Settings),
     /// Write a node.
     Node(u32, Node),
     /// Write the ring of the service with this index.
@@ -234,6 +245,9 @@ pub enum Change {
 /// service: what a service refers to comes before it, and goes after it.
 pub fn difference(before: &Contents, after: &Contents) -> Vec<Change> {
     let mut changes = Vec::new();
+    if before.settings != after.settings {
+        changes.push(Change::Settings(after.settings));
+    }
     for (cell, node) in &after.nodes {
         if before.nodes.get(cell) != Some(node) {
             changes.push(Change::Node(*cell, *node));

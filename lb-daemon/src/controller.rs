@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use futures_util::StreamExt as _;
-use lb_common::{interface::Interface, next_hop::Neighbour};
+use lb_common::{interface::Interface, net::Zone, next_hop::Neighbour};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -40,7 +40,7 @@ pub struct AttachedInterface {
     /// The interface.
     pub link: Link,
     /// Its zone.
-    pub zone: lb_common::net::Zone,
+    pub zone: Zone,
     /// The attachment.
     pub attached: Attached,
 }
@@ -124,6 +124,16 @@ impl Controller {
         Ok(())
     }
 
+    /// The address that ICMP errors to one side come from: the interface's own, or a VIP of the side.
+    fn address_of(&self, link: &Link, zone: Zone) -> Ipv4Addr {
+        let vips = || self.plan.vips.iter().filter(|vip| vip.zone == zone);
+        let own = link.addresses.iter().copied();
+        own.filter(|address| vips().all(|vip| vip.address != *address))
+            .chain(vips().map(|vip| vip.address))
+            .next()
+            .unwrap_or(Ipv4Addr::UNSPECIFIED)
+    }
+
     fn attach(&mut self, links: &[Link]) -> Result<()> {
         for (link, planned) in links.iter().zip(&self.plan.interfaces) {
             self.datapath.set_interface(
@@ -133,6 +143,7 @@ impl Controller {
                     mac: link.mac,
                     zone: planned.zone as u8,
                     reserved: 0,
+                    address: self.address_of(link, planned.zone).into(),
                 },
             )?;
             let attached = self.datapath.attach(&link.name, link.index)?;

@@ -34,6 +34,8 @@ pub struct Link {
     pub mac: Mac,
     /// Largest IP packet (bytes).
     pub mtu: u16,
+    /// Its IPv4 addresses.
+    pub addresses: Vec<Ipv4Addr>,
     /// True where an XDP program is attached already.
     pub has_program: bool,
 }
@@ -95,9 +97,38 @@ impl Network {
             .ok()
             .flatten()
             .with_context(|| format!("interface {name}: there is no such interface"))?;
-        link(name, &message).with_context(|| {
+        let mut link = link(name, &message).with_context(|| {
             format!("interface {name}: it has no Ethernet address; only Ethernet is balanced")
-        })
+        })?;
+        link.addresses = self.addresses(link.index).await?;
+        Ok(link)
+    }
+
+    /// The IPv4 addresses of an interface.
+    async fn addresses(&self, index: u32) -> Result<Vec<Ipv4Addr>> {
+        let mut messages = self
+            .handle
+            .address()
+            .get()
+            .set_link_index_filter(index)
+            .execute();
+        let mut addresses = Vec::new();
+        while let Some(message) = messages
+            .try_next()
+            .await
+            .context("cannot list the addresses")?
+        {
+            addresses.extend(
+                message
+                    .attributes
+                    .iter()
+                    .find_map(|attribute| match attribute {
+                        AddressAttribute::Local(IpAddr::V4(address)) => Some(*address),
+                        _ => None,
+                    }),
+            );
+        }
+        Ok(addresses)
     }
 
     /// The index of the interface that holds an IPv4 address, if one does.
@@ -307,6 +338,7 @@ fn link(name: &str, message: &LinkMessage) -> Option<Link> {
         index: message.header.index,
         mac: mac?,
         mtu: mtu?,
+        addresses: Vec::new(),
         has_program,
     })
 }

@@ -19,7 +19,7 @@ use lb_common::{drop_reason::DropReason, next_hop::NextHop};
 use crate::{
     packet::{Packet, Transport},
     tables::{Table, Tables},
-    verdict::Verdict,
+    verdict::{Verdict, Way},
 };
 
 /// Where the flow of a packet is to be found, or why it has none.
@@ -37,9 +37,9 @@ pub enum Found {
     Refused(DropReason),
 }
 
-/// Judges a packet. `now` is the second of the monotonic clock.
+/// Judges a packet; `way` is how to send it on. `now` is the second of the monotonic clock.
 #[inline(always)]
-pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Verdict {
+pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32, way: &mut Way) -> Verdict {
     let known = match packet.transport {
         Transport::Tcp | Transport::Udp => tables
             .flow(Table::Established, &packet.key)
@@ -50,17 +50,16 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Verdict {
     let flow = if known.is_some() {
         known
     } else {
-        let mut next_hop = NextHop::default();
-        match find(packet, tables, now, &mut next_hop) {
+        match find(packet, tables, now, &mut way.next_hop) {
             Found::Established => tables.flow(Table::Established, &packet.key),
             Found::HalfOpen => tables.flow(Table::HalfOpen, &packet.key),
-            Found::Routed => return Verdict::Route(next_hop),
+            Found::Routed => return Verdict::Route,
             Found::Refused(reason) => return Verdict::Drop(reason),
             Found::None => return Verdict::Pass,
         }
     };
     match flow {
-        Some(flow) => forward::through(packet, &flow, tables, now),
+        Some(flow) => forward::through(packet, &flow, tables, now, way),
         // Found a moment ago and pushed out since: the table is far too small for what comes in.
         None => Verdict::Drop(DropReason::FlowTableFull),
     }

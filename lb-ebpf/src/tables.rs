@@ -10,6 +10,7 @@ use lb_common::{
     next_hop::{CachedRoute, Neighbour, NextHop},
     policy::NodeAddress,
     service::{Node, Outbound, Service, ServiceKey},
+    settings::Settings,
     transaction::Transaction,
 };
 
@@ -111,6 +112,13 @@ pub trait Tables {
     fn asked_vip(&self, transaction: &Transaction) -> Option<u32>;
     /// Remembers that a transaction was asked of a VIP; the oldest makes room.
     fn remember(&self, transaction: &Transaction, now: u32);
+
+    /// What the configuration says of the data path as a whole.
+    fn settings(&self) -> Settings;
+    /// Takes one answer out of this second's budget; false when it is used up.
+    fn may_answer(&self, now: u32, per_second: u32) -> bool;
+    /// Counts a packet that passes although no rule of the policy names it.
+    fn count_observed(&self);
 
     /// Tells the daemon something. Lost when the daemon does not keep up: senders try again.
     fn notify(&self, event: &Event);

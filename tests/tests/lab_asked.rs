@@ -45,10 +45,10 @@ impl Dice {
 /// A request: every other one with the cookie of RFC 8489, the rest as MS-TURN has it.
 fn request(number: usize, dice: &mut Dice) -> [u8; 20] {
     let mut message = [0; 20];
-    message[1] = if number % 2 == 0 { 0x01 } else { 0x03 };
+    message[1] = if number.is_multiple_of(2) { 0x01 } else { 0x03 };
     message[4..12].copy_from_slice(&dice.roll().to_be_bytes());
     message[12..20].copy_from_slice(&(number as u64).to_be_bytes());
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         message[4..8].copy_from_slice(&0x2112_a442_u32.to_be_bytes());
     }
     message

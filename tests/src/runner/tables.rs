@@ -14,6 +14,7 @@ use lb_common::{
     next_hop::{CachedRoute, Neighbour, NextHop},
     policy::NodeAddress,
     service::{Node, Outbound, SNAT_POOL_WORDS, Service, ServiceKey},
+    settings::{AnswerBudget, Settings},
     transaction::Transaction,
 };
 use lb_daemon::contents::Contents;
@@ -35,6 +36,9 @@ pub struct PlainTables {
     cells: RefCell<HashMap<Neighbour, u32>>,
     routes: RefCell<HashMap<(Ip4, u8), CachedRoute>>,
     transactions: RefCell<HashMap<Transaction, u32>>,
+    answers: RefCell<AnswerBudget>,
+    /// Packets that passed although no rule names them.
+    pub observed: Cell<u64>,
     /// Raised by tests that change routes.
     pub generation: Cell<u32>,
     /// What the daemon would have heard.
@@ -64,6 +68,8 @@ impl PlainTables {
             cells: RefCell::default(),
             routes: RefCell::default(),
             transactions: RefCell::default(),
+            answers: RefCell::default(),
+            observed: Cell::new(0),
             generation: Cell::new(0),
             events: RefCell::default(),
         }
@@ -263,6 +269,7 @@ impl Tables for PlainTables {
             mac: Mac::new(port.mac()),
             zone: u8::from(port == Port::Int0),
             reserved: 0,
+            address: Ip4::from_octets(port.own_address()),
         })
     }
 
@@ -289,6 +296,18 @@ impl Tables for PlainTables {
 
     fn remember(&self, transaction: &Transaction, now: u32) {
         self.transactions.borrow_mut().insert(*transaction, now);
+    }
+
+    fn settings(&self) -> Settings {
+        self.contents.settings
+    }
+
+    fn may_answer(&self, now: u32, per_second: u32) -> bool {
+        self.answers.borrow_mut().take(now, per_second)
+    }
+
+    fn count_observed(&self) {
+        self.observed.set(self.observed.get() + 1);
     }
 
     fn notify(&self, event: &Event) {
