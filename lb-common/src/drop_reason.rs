@@ -49,6 +49,8 @@ drop_reasons! {
     TcpHeader = "tcp-header",
     /// ICMP header cut off
     IcmpHeader = "icmp-header",
+    /// ICMP error about a packet that its receiver cannot have sent
+    IcmpQuote = "icmp-quote",
     /// UDP header cut off, or its length does not fit the packet
     UdpHeader = "udp-header",
     /// fragment for a VIP: its ports are not known

@@ -8,6 +8,7 @@ pub mod asked;
 pub mod established;
 pub mod forward;
 pub mod half_open;
+pub mod icmp_error;
 pub mod new_flow;
 pub mod removal;
 pub mod routed;
@@ -44,8 +45,9 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32, way: &mut Way) -
         Transport::Tcp | Transport::Udp => tables
             .flow(Table::Established, &packet.key)
             .filter(|flow| established::goes_on(packet, flow, tables, now)),
+        Transport::IcmpError => icmp_error::flow(packet, tables),
         // Nothing else is a flow.
-        _ => None,
+        Transport::Other | Transport::Fragment => None,
     };
     let flow = if known.is_some() {
         known
@@ -59,7 +61,10 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32, way: &mut Way) -
         }
     };
     match flow {
-        Some(flow) => forward::through(packet, &flow, tables, now, way),
+        Some(flow) => match forward::through(packet, &flow, tables, now, way) {
+            Verdict::Forward if packet.transport == Transport::IcmpError => Verdict::ForwardError,
+            verdict => verdict,
+        },
         // Found a moment ago and pushed out since: the table is far too small for what comes in.
         None => Verdict::Drop(DropReason::FlowTableFull),
     }

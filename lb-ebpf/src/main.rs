@@ -24,7 +24,7 @@ mod program {
     };
     use lb_ebpf::{
         answer,
-        apply::{apply, apply_route},
+        apply::{apply, apply_route, icmp_error},
         decide::decide,
         packet::Packet,
         parse::{Parsed, parse},
@@ -55,6 +55,7 @@ mod program {
                 Ok(()) => send(&packet, &way, ingress),
                 Err(reason) => unfit(&context, &packet, reason, &way.next_hop),
             },
+            Verdict::ForwardError => error(&context, &packet, &way),
             Verdict::Route => match apply_route(&mut frame, &packet, &way.next_hop) {
                 Ok(()) => {
                     maps::count_verdict(ROUTED_CELL);
@@ -64,6 +65,16 @@ mod program {
             },
             Verdict::Pass => pass(),
             Verdict::Drop(reason) => refuse(&context, &packet, reason),
+        }
+    }
+
+    /// Sends on an ICMP error about a packet of a flow.
+    #[inline(never)]
+    fn error(context: &XdpContext, packet: &Packet, way: &Way) -> u32 {
+        let ingress = context.ingress_ifindex() as u32;
+        match icmp_error::apply(&mut XdpFrame::new(context), packet, way) {
+            Ok(()) => send(packet, way, ingress),
+            Err(reason) => drop(reason),
         }
     }
 

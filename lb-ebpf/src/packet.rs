@@ -38,7 +38,8 @@ pub enum Transport {
     Tcp,
     /// A whole UDP header.
     Udp,
-    /// An ICMP message about another packet; the ports of the key are 0.
+    /// An ICMP message about another packet. The key is that of the packets which answer the other one:
+    /// they go where this message goes, through the same flow.
     IcmpError,
     /// Any other protocol; the ports of the key are 0.
     Other,
@@ -97,6 +98,9 @@ pub struct Packet {
     ///
     /// At most 74, and a byte, so that the verifier can bound it after it has been spilled.
     pub transport_at: u8,
+    /// In an ICMP error, where the ports of the other packet stand in the frame (bytes); 0 where the
+    /// message has none. At most 142, and a byte for the same reason.
+    pub quoted_at: u8,
     /// Length of the IP packet (bytes).
     pub length: u16,
     /// Time to live on arrival.
