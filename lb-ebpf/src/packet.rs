@@ -43,7 +43,8 @@ pub enum Transport {
     IcmpError,
     /// Any other protocol; the ports of the key are 0.
     Other,
-    /// A fragment of a larger packet; the ports of the key are 0.
+    /// A fragment but the first of a larger packet; the ports of the key are 0. The first one is
+    /// [`Transport::Tcp`] or [`Transport::Udp`].
     Fragment,
 }
 
@@ -101,6 +102,10 @@ pub struct Packet {
     /// In an ICMP error, where the ports of the other packet stand in the frame (bytes); 0 where the
     /// message has none. At most 142, and a byte for the same reason.
     pub quoted_at: u8,
+    /// True for the first of several fragments.
+    pub is_first_fragment: bool,
+    /// Identification of the IP packet, in wire order.
+    pub identification: u16,
     /// Length of the IP packet (bytes).
     pub length: u16,
     /// Time to live on arrival.

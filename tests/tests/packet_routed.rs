@@ -4,7 +4,7 @@
 use lb_common::drop_reason::DropReason;
 use lb_tests::{
     case::{Step, dropped, expired, forwarded, run},
-    packet::{Spec, flags, icmp, icmp_error, tcp, udp},
+    packet::{Spec, flags, icmp, icmp_error, set_ip_checksum, tcp, udp},
     runner::{ONE_NODE, Port},
 };
 
@@ -236,13 +236,7 @@ fn changed(spec: &Spec, changes: &[(usize, u8)]) -> Vec<u8> {
     for (at, byte) in changes {
         frame[*at] = *byte;
     }
-    frame[24..26].fill(0);
-    let sum = (14..34).step_by(2).fold(0_u32, |sum, at| {
-        sum + u32::from(u16::from_be_bytes([frame[at], frame[at + 1]]))
-    });
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
-    frame[24..26].copy_from_slice(&sum.to_be_bytes());
+    set_ip_checksum(&mut frame);
     frame
 }
 
