@@ -14,6 +14,7 @@ pub mod logging;
 pub mod maglev;
 pub mod neighbours;
 pub mod network;
+pub mod node_state;
 pub mod plan;
 pub mod port_table;
 pub mod snapshot;
