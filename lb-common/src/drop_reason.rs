@@ -89,7 +89,10 @@ pub const VERDICT_CELLS: u32 = 64;
 /// Counts packets that were routed to or from a node's own address.
 pub const ROUTED_CELL: u32 = VERDICT_CELLS - 1;
 
-const _: () = assert!(DropReason::ALL.len() < ROUTED_CELL as usize);
+/// Counts what was forwarded for nodes that are gone; written by the daemon alone.
+pub const GONE_CELL: u32 = VERDICT_CELLS - 2;
+
+const _: () = assert!(DropReason::ALL.len() < GONE_CELL as usize);
 
 #[cfg(test)]
 mod tests {

@@ -69,11 +69,16 @@ pub async fn assign(plan: &Plan, links: &[Link], network: &Network) -> Result<Ve
         }
     }
     refuse_foreign(&claims, network).await?;
+    let mut added = Vec::new();
     for (address, link) in claims {
-        network.add_address(link.index, address).await?;
+        if let Err(error) = network.add_address(link.index, address).await {
+            release(&added, network).await;
+            return Err(error);
+        }
         info!("VIP {address} assigned to {}", link.name);
-        assigned.push(on(address, link, true));
+        added.push(on(address, link, true));
     }
+    assigned.extend(added);
     Ok(assigned)
 }
 
@@ -99,18 +104,25 @@ async fn refuse_foreign(claims: &[(Ipv4Addr, &Link)], network: &Network) -> Resu
             address: (*address).into(),
         })
         .collect();
+    // One that answers already may be a next hop: its entry must stay as it is.
+    refuse_known(&wanted, network).await?;
     for neighbour in &wanted {
         network.keep_resolved(*neighbour).await?;
     }
     tokio::time::sleep(CLAIM_WAIT).await;
-    let known = network.neighbours().await?;
+    let refused = refuse_known(&wanted, network).await;
     for neighbour in &wanted {
         // The entry itself would keep the kernel from answering for the address as its own.
         if let Err(error) = network.forget(*neighbour).await {
             warn!("VIP {:?}: {error:#}", neighbour.address);
         }
     }
-    for report in known {
+    refused
+}
+
+/// Refuses VIPs whose owner the kernel knows.
+async fn refuse_known(wanted: &[Neighbour], network: &Network) -> Result<()> {
+    for report in network.neighbours().await? {
         if wanted.contains(&report.neighbour)
             && let Some(mac) = report.mac
         {

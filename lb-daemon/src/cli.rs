@@ -24,6 +24,8 @@ pub enum Command {
     Check(Check),
     /// Show the ports of an Edge pool, for its firewalls, and the routes of its nodes.
     Ports(Ports),
+    /// Have a running edgelb apply its changed configuration file.
+    Reload(Reload),
     /// Show interfaces, services, nodes, traffic and drops of a running edgelb.
     Status(Query),
     /// Show the live flows of a running edgelb.
@@ -80,6 +82,14 @@ pub enum PortsFormat {
     Json,
     /// Chains of nftables for the external and the internal firewall.
     Nft,
+}
+
+/// Options of `edgelb reload`.
+#[derive(Debug, Args)]
+pub struct Reload {
+    /// The control socket of the instance.
+    #[arg(long, value_name = "PATH", default_value = paths::CONTROL_SOCKET)]
+    pub control_socket: PathBuf,
 }
 
 /// Options of the commands that ask a running edgelb.

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod flows;
 pub mod ports;
+pub mod reload;
 pub mod run;
 pub mod status;
 

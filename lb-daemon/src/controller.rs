@@ -1,16 +1,17 @@
 //! The one owner of the data path: every change of the maps goes through here.
 
+mod reload;
 mod sweep;
 
 use std::{
     net::Ipv4Addr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result};
 use futures_util::StreamExt as _;
-use lb_common::{interface::Interface, next_hop::Neighbour};
+use lb_common::{interface::Interface, net::Zone, next_hop::Neighbour};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::mpsc,
@@ -21,8 +22,10 @@ use tracing::{info, warn};
 use crate::{
     addresses::{self, AssignedVip},
     api::{Asked, ControlSocket, Question},
+    cli,
     contents::{self, Contents},
     datapath::{self, Attached, Datapath, Events, Mode, Sizes},
+    indexes::Indexes,
     neighbours::Neighbours,
     network::{self, Link, Network, NetworkEvent, NetworkEvents},
     plan::Plan,
@@ -40,7 +43,7 @@ pub struct AttachedInterface {
     /// The interface.
     pub link: Link,
     /// Its zone.
-    pub zone: lb_common::net::Zone,
+    pub zone: Zone,
     /// The attachment.
     pub attached: Attached,
 }
@@ -48,6 +51,9 @@ pub struct AttachedInterface {
 /// Everything that edgelb holds while it runs.
 pub struct Controller {
     pub(crate) plan: Plan,
+    pub(crate) indexes: Indexes,
+    /// What the maps hold for the plan.
+    contents: Contents,
     pub(crate) datapath: Datapath,
     pub(crate) interfaces: Vec<AttachedInterface>,
     pub(crate) vips: Vec<AssignedVip>,
@@ -58,6 +64,7 @@ pub struct Controller {
     events: Events,
     questions: mpsc::Receiver<Asked>,
     server: tokio::task::JoinHandle<()>,
+    config: PathBuf,
     pin_dir: PathBuf,
     next_port_audit: Instant,
 }
@@ -65,10 +72,13 @@ pub struct Controller {
 impl Controller {
     /// Brings everything up, the maps before the program: from its first packet on it finds everything
     /// in place.
-    pub async fn start(plan: Plan, control_socket: &Path, pin_dir: &Path) -> Result<Self> {
-        let contents =
-            Contents::of(&plan).context("the configuration does not fit into the maps")?;
-        let socket = ControlSocket::bind(control_socket)?;
+    pub async fn start(plan: Plan, options: &cli::Run) -> Result<Self> {
+        let mut indexes = Indexes::default();
+        indexes
+            .assign(&plan)
+            .context("the configuration does not fit into the maps")?;
+        let contents = Contents::with(&plan, &indexes);
+        let socket = ControlSocket::bind(&options.control_socket)?;
         let (network, network_events) = Network::connect()?;
         let mut links = Vec::new();
         for interface in &plan.interfaces {
@@ -83,7 +93,7 @@ impl Controller {
             flows: plan.limits.max_flows,
             half_open: plan.limits.max_half_open,
         };
-        let mut datapath = Datapath::load(sizes, Some(pin_dir))?;
+        let mut datapath = Datapath::load(sizes, Some(&options.pin_dir))?;
         for change in contents::difference(&Contents::default(), &contents) {
             datapath.apply(&change)?;
         }
@@ -95,9 +105,12 @@ impl Controller {
             interfaces: Vec::new(),
             started: Instant::now(),
             server: tokio::spawn(socket.serve(sender)),
-            pin_dir: pin_dir.to_owned(),
+            config: options.config.clone(),
+            pin_dir: options.pin_dir.clone(),
             next_port_audit: Instant::now() + sweep::PORT_AUDIT_INTERVAL,
             plan,
+            indexes,
+            contents,
             datapath,
             vips: Vec::new(),
             network,
@@ -119,31 +132,29 @@ impl Controller {
     /// must not be touched.
     async fn bring_up(&mut self, links: Vec<Link>) -> Result<()> {
         self.resolve_first(&links).await?;
-        self.attach(&links)?;
+        let attached = self.attach_new(&self.plan.clone(), &links)?;
+        self.interfaces.extend(attached);
         self.vips = addresses::assign(&self.plan, &links, &self.network).await?;
         Ok(())
     }
 
-    fn attach(&mut self, links: &[Link]) -> Result<()> {
-        for (link, planned) in links.iter().zip(&self.plan.interfaces) {
-            self.datapath.set_interface(
-                &link.name,
-                &Interface {
-                    index: link.index,
-                    mac: link.mac,
-                    zone: planned.zone as u8,
-                    reserved: 0,
-                },
-            )?;
-            let attached = self.datapath.attach(&link.name, link.index)?;
-            report_attachment(link, &attached);
-            self.interfaces.push(AttachedInterface {
-                link: link.clone(),
-                zone: planned.zone,
-                attached,
-            });
+    fn attach(&mut self, link: &Link, zone: Zone) -> datapath::Result<AttachedInterface> {
+        self.datapath
+            .set_interface(&link.name, &cell_of(link, zone))?;
+        match self.datapath.attach(&link.name, link.index) {
+            Ok(attached) => {
+                report_attachment(link, &attached);
+                Ok(AttachedInterface {
+                    link: link.clone(),
+                    zone,
+                    attached,
+                })
+            }
+            Err(error) => {
+                self.datapath.clear_interface(link.index)?;
+                Err(error)
+            }
         }
-        Ok(())
     }
 
     /// Has the kernel find the nodes and gateways before the first client needs them.
@@ -186,18 +197,24 @@ impl Controller {
     async fn serve(&mut self) -> Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 _ = terminate.recv() => { info!("stopping: SIGTERM"); return Ok(()); }
                 _ = interrupt.recv() => { info!("stopping: SIGINT"); return Ok(()); }
+                _ = hang_up.recv() => {
+                    if let Err(error) = self.reload().await {
+                        warn!("not reloaded, everything is as it was: {error:#}");
+                    }
+                }
                 _ = sweep.tick() => {
                     let start = Instant::now();
                     outlive(self.sweep());
                     sweep.reset_after(SWEEP_INTERVAL.max(start.elapsed() * WALK_SHARE));
                 }
-                Some(asked) = self.questions.recv() => self.answer(asked),
+                Some(asked) = self.questions.recv() => self.answer(asked).await,
                 Some(event) = self.network_events.next() => outlive(self.follow(event)),
                 events = self.events.next() => {
                     for event in events? {
@@ -218,12 +235,17 @@ impl Controller {
         }
     }
 
-    fn answer(&self, asked: Asked) {
+    async fn answer(&mut self, asked: Asked) {
         let answer = match asked.question {
-            Question::Status => {
-                view::status(self).and_then(|status| Ok(serde_json::to_value(status)?))
-            }
-            Question::Flows => view::flows(self).and_then(|flows| Ok(serde_json::to_value(flows)?)),
+            Question::Status => view::status(self).and_then(json),
+            Question::Flows => view::flows(self).and_then(json),
+            Question::Reload => match self.reload().await {
+                Ok(told) => json(told),
+                Err(error) => {
+                    warn!("not reloaded, everything is as it was: {error:#}");
+                    Err(error)
+                }
+            },
         };
         // Whoever asked may be gone.
         let _ = asked.answer.send(answer);
@@ -242,6 +264,20 @@ impl Controller {
         self.server.abort();
         let _ = self.server.await;
         info!("stopped");
+    }
+}
+
+fn json(answer: impl serde::Serialize) -> Result<serde_json::Value> {
+    Ok(serde_json::to_value(answer)?)
+}
+
+/// What the program is told of an interface.
+fn cell_of(link: &Link, zone: Zone) -> Interface {
+    Interface {
+        index: link.index,
+        mac: link.mac,
+        zone: zone as u8,
+        reserved: 0,
     }
 }
 

@@ -14,7 +14,7 @@ use std::path::Path;
 use aya::{Ebpf, programs::Xdp};
 use lb_common::{
     counters::NodeCounters,
-    drop_reason::VERDICT_CELLS,
+    drop_reason::{GONE_CELL, VERDICT_CELLS},
     flow::{FlowEntry, FlowKey},
     interface::{INTERFACE_CELLS, Interface},
     names,
@@ -107,6 +107,15 @@ impl Datapath {
         self.interfaces.set(cell, interface)
     }
 
+    /// Forgets an interface.
+    pub fn clear_interface(&mut self, index: u32) -> Result<()> {
+        let cell = index % INTERFACE_CELLS;
+        if self.interfaces.get(cell)?.index == index {
+            self.interfaces.set(cell, &Interface::default())?;
+        }
+        Ok(())
+    }
+
     /// Brings one map up to date.
     pub fn apply(&mut self, change: &Change) -> Result<()> {
         match change {
@@ -172,6 +181,14 @@ impl Datapath {
         self.snat_ports.set(full, &not_full)
     }
 
+    /// Makes a pool as good as new: every port is free.
+    pub fn clear_pool(&mut self, pool: u32) -> Result<()> {
+        for word in 0..SNAT_POOL_WORDS {
+            self.snat_ports.set(pool * SNAT_POOL_WORDS + word, &0)?;
+        }
+        Ok(())
+    }
+
     /// The cell of a neighbour that some flow goes through.
     pub fn neighbour_cell(&self, neighbour: &Neighbour) -> Result<Option<u32>> {
         self.neighbours.get(neighbour)
@@ -224,6 +241,15 @@ impl Datapath {
             sum.opened += one.opened;
         }
         Ok(sum)
+    }
+
+    /// Makes the cell of a node as good as new: no node, and nothing counted. What was counted goes on
+    /// counting in the sum of all nodes that are gone.
+    pub fn clear_node(&mut self, cell: u32) -> Result<()> {
+        let gone = self.node_counters(cell)?.packets.iter().sum();
+        self.verdicts.add(GONE_CELL, gone)?;
+        self.node_counters.clear(cell)?;
+        self.nodes.set(cell, &Node::default())
     }
 
     /// Packets passed to the kernel (cell 0) and dropped (by the number of the reason).

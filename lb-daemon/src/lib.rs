@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod api;
+pub mod changes;
 pub mod cli;
 pub mod clock;
 pub mod command;
@@ -10,6 +11,7 @@ pub mod contents;
 pub mod controller;
 pub mod datapath;
 pub mod expiry;
+pub mod indexes;
 pub mod logging;
 pub mod maglev;
 pub mod neighbours;

@@ -26,15 +26,23 @@ pub struct Neighbours {
 impl Neighbours {
     /// Follows neighbours on these interfaces.
     pub fn new(network: Network, links: &[Link]) -> Self {
-        Self {
+        let mut neighbours = Self {
             network,
-            links: links
-                .iter()
-                .map(|link| (link.index, link.clone()))
-                .collect(),
+            links: HashMap::new(),
             kept: HashSet::new(),
             managed: Vec::new(),
-        }
+        };
+        neighbours.set_links(links);
+        neighbours
+    }
+
+    /// From here on follows neighbours on these interfaces.
+    pub fn set_links(&mut self, links: &[Link]) {
+        let by_index = links.iter().map(|link| (link.index, link.clone()));
+        self.links = by_index.collect();
+        let links = &self.links;
+        self.kept
+            .retain(|neighbour| links.contains_key(&neighbour.interface));
     }
 
     /// Has the kernel resolve a neighbour from here on, once. An entry that an administrator has fixed

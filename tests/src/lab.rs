@@ -19,6 +19,7 @@ pub mod nginx;
 pub mod plan;
 pub mod process;
 pub mod report;
+pub mod stream;
 pub mod supervisor;
 pub mod topology;
 

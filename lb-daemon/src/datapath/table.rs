@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 
 use aya::{
     Pod,
-    maps::{Array, HashMap, IterableMap as _, Map, MapData, PerCpuArray},
+    maps::{Array, HashMap, IterableMap as _, Map, MapData, MapError, PerCpuArray, PerCpuValues},
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
@@ -129,12 +129,43 @@ impl<V: Value> CpuCells<V> {
         })
     }
 
+    /// Sets the copies of all CPUs to zero.
+    pub fn clear(&mut self, cell: u32) -> Result<()> {
+        let copies = self.read(cell)?.len();
+        self.write(cell, vec![Plain(V::new_zeroed()); copies])
+    }
+
     /// The copies of all CPUs.
     pub fn get(&self, cell: u32) -> Result<Vec<V>> {
-        let values = self.map.get(&cell, 0).map_err(|source| Error::Map {
+        Ok(self.read(cell)?.iter().map(|value| value.0).collect())
+    }
+
+    fn read(&self, cell: u32) -> Result<PerCpuValues<Plain<V>>> {
+        self.map.get(&cell, 0).map_err(|source| self.error(source))
+    }
+
+    fn write(&mut self, cell: u32, values: Vec<Plain<V>>) -> Result<()> {
+        let written = PerCpuValues::try_from(values)
+            .map_err(MapError::from)
+            .and_then(|values| self.map.set(cell, values, 0));
+        written.map_err(|source| self.error(source))
+    }
+
+    fn error(&self, source: MapError) -> Error {
+        Error::Map {
             map: self.name,
             source,
-        })?;
-        Ok(values.iter().map(|value| value.0).collect())
+        }
+    }
+}
+
+impl CpuCells<u64> {
+    /// Adds to the first CPU's copy: nobody else may write to this cell.
+    pub fn add(&mut self, cell: u32, number: u64) -> Result<()> {
+        let mut values: Vec<Plain<u64>> = self.read(cell)?.to_vec();
+        if let Some(first) = values.first_mut() {
+            first.0 += number;
+        }
+        self.write(cell, values)
     }
 }

@@ -51,6 +51,18 @@ impl Instance {
         Ok(instance)
     }
 
+    /// Replaces its configuration; a running edgelb hears of it by [`Self::reload`].
+    pub fn configure(&self, config: &str) -> Result<()> {
+        fs::write(&self.config, config).with_context(|| self.config.display().to_string())
+    }
+
+    /// Has the running edgelb read its configuration again: what it says has changed.
+    pub fn reload(&self) -> Result<String> {
+        run(Command::new(&self.program)
+            .args(["reload", "--control-socket"])
+            .arg(&self.control_socket))
+    }
+
     /// Starts it.
     fn start(&self, namespace: &Namespace) -> Result<Process> {
         let mut command = namespace.command(&self.program)?;
@@ -151,6 +163,11 @@ impl Edgelb {
     /// Stops it by a signal.
     pub fn stop(&mut self, signal: Signal) -> Result<ExitStatus> {
         self.process.end(signal)
+    }
+
+    /// Sends it a signal that it outlives.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
     }
 
     /// What it has logged.
