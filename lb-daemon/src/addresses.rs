@@ -23,7 +23,7 @@ pub struct AssignedVip {
     pub interface: String,
     /// Index of that interface.
     pub index: u32,
-    /// True where edgelb takes it away at a clean stop.
+    /// True where edgelb has put it there, and takes it away with its data path.
     pub managed: bool,
 }
 
@@ -49,8 +49,8 @@ pub async fn assign(plan: &Plan, links: &[Link], network: &Network) -> Result<Ve
             .find(|link| link.name == *name)
             .with_context(|| format!("interface {name}: there is no such interface"))?;
         match (network.holder(vip.address).await?, plan.manage_addresses) {
-            (Some(holder), managed) => {
-                let Some(holder) = links.iter().find(|link| link.index == holder) else {
+            (Some(held), manages) => {
+                let Some(holder) = links.iter().find(|link| link.index == held.index) else {
                     bail!(
                         "VIP {}: already in use on another interface of this machine; `ip address show to {}` names it",
                         vip.address,
@@ -58,7 +58,7 @@ pub async fn assign(plan: &Plan, links: &[Link], network: &Network) -> Result<Ve
                     );
                 };
                 info!("VIP {} is on {} already", vip.address, holder.name);
-                assigned.push(on(vip.address, holder, managed));
+                assigned.push(on(vip.address, holder, manages && held.ours));
             }
             (None, true) => claims.push((vip.address, link)),
             (None, false) => bail!(
@@ -133,6 +133,29 @@ async fn refuse_known(wanted: &[Neighbour], network: &Network) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The addresses that edgelb has put on these interfaces, but for those of `vips`.
+pub async fn left_over(
+    indexes: &[u32],
+    vips: &[AssignedVip],
+    network: &Network,
+) -> Result<Vec<AssignedVip>> {
+    let mut held = network.addresses().await?;
+    held.retain(|held| {
+        held.ours
+            && indexes.contains(&held.index)
+            && vips
+                .iter()
+                .all(|vip| (vip.address, vip.index) != (held.address, held.index))
+    });
+    let left = held.into_iter().map(|held| AssignedVip {
+        address: held.address,
+        interface: format!("interface {}", held.index),
+        index: held.index,
+        managed: true,
+    });
+    Ok(left.collect())
 }
 
 /// Takes the managed VIPs away.

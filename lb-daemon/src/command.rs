@@ -1,6 +1,7 @@
 //! One module per subcommand.
 
 pub mod check;
+pub mod detach;
 pub mod flows;
 pub mod ports;
 pub mod reload;

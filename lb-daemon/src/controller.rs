@@ -24,7 +24,8 @@ use crate::{
     api::{Asked, ControlSocket, Question},
     cli,
     contents::{self, Contents},
-    datapath::{self, Attached, Datapath, Events, Mode, Sizes},
+    datapath::{self, Attached, Datapath, Events, Mode, Pins, Sizes},
+    detach,
     indexes::Indexes,
     neighbours::Neighbours,
     network::{self, Link, Network, NetworkEvent, NetworkEvents},
@@ -65,26 +66,24 @@ pub struct Controller {
     questions: mpsc::Receiver<Asked>,
     server: tokio::task::JoinHandle<()>,
     config: PathBuf,
-    pin_dir: PathBuf,
     next_port_audit: Instant,
 }
 
 impl Controller {
     /// Brings everything up, the maps before the program: from its first packet on it finds everything
-    /// in place.
+    /// in place. What an earlier edgelb has left goes on.
     pub async fn start(plan: Plan, options: &cli::Run) -> Result<Self> {
-        let mut indexes = Indexes::default();
-        indexes
-            .assign(&plan)
-            .context("the configuration does not fit into the maps")?;
-        let contents = Contents::with(&plan, &indexes);
+        const TOO_LARGE: &str = "the configuration does not fit into the maps";
+        Indexes::default().assign(&plan).context(TOO_LARGE)?;
         let socket = ControlSocket::bind(&options.control_socket)?;
         let (network, network_events) = Network::connect()?;
+        let pins = Pins::open(&options.pin_dir)?;
+        let pinned = pins.links()?;
         let mut links = Vec::new();
         for interface in &plan.interfaces {
             let link = network.link(&interface.name).await?;
-            // Before anything is touched: it may be a second edgelb with the same pins and addresses.
-            if link.has_program {
+            // Before anything is touched: it may be a second edgelb with the same addresses.
+            if link.program.is_some() && !pinned.contains(&link.index) {
                 return Err(datapath::Error::Busy(link.name).into());
             }
             links.push(link);
@@ -93,7 +92,11 @@ impl Controller {
             flows: plan.limits.max_flows,
             half_open: plan.limits.max_half_open,
         };
-        let mut datapath = Datapath::load(sizes, Some(&options.pin_dir))?;
+        let mut datapath = Datapath::load(sizes, Some(pins))?;
+        let mut indexes = Indexes::recover(&datapath.seats()?);
+        indexes.assign(&plan).context(TOO_LARGE)?;
+        datapath.note_seats(&indexes.records())?;
+        let contents = Contents::with(&plan, &indexes);
         for change in contents::difference(&Contents::default(), &contents) {
             datapath.apply(&change)?;
         }
@@ -106,7 +109,6 @@ impl Controller {
             started: Instant::now(),
             server: tokio::spawn(socket.serve(sender)),
             config: options.config.clone(),
-            pin_dir: options.pin_dir.clone(),
             next_port_audit: Instant::now() + sweep::PORT_AUDIT_INTERVAL,
             plan,
             indexes,
@@ -118,23 +120,86 @@ impl Controller {
             events,
             questions,
         };
-        // From here on a failure must take off again what is there.
-        match controller.bring_up(links).await {
+        match controller.bring_up(&links, &pinned).await {
             Ok(()) => Ok(controller),
             Err(error) => {
+                let adopted = controller.datapath.adopted();
                 controller.stop().await;
+                // What is new must go again; what was there before goes on.
+                if !adopted {
+                    outlive(detach::detach(&options.pin_dir).await.map(|_| ()));
+                }
                 Err(error)
             }
         }
     }
 
     /// First the program, then the addresses: where another edgelb has the interface, its addresses
-    /// must not be touched.
-    async fn bring_up(&mut self, links: Vec<Link>) -> Result<()> {
-        self.resolve_first(&links).await?;
-        let attached = self.attach_new(&self.plan.clone(), &links)?;
-        self.interfaces.extend(attached);
-        self.vips = addresses::assign(&self.plan, &links, &self.network).await?;
+    /// must not be touched. Programs of an earlier edgelb are replaced when nothing can fail any more.
+    async fn bring_up(&mut self, links: &[Link], pinned: &[u32]) -> Result<()> {
+        self.resolve_first(links).await?;
+        if !self.datapath.adopted() {
+            self.datapath.take_over_pins()?;
+        }
+        for (link, planned) in links.iter().zip(&self.plan.interfaces) {
+            match link.program {
+                Some(mode) => self.interfaces.push(AttachedInterface {
+                    link: link.clone(),
+                    zone: planned.zone,
+                    attached: Attached::earlier(mode),
+                }),
+                // The interface went, and one with its index came.
+                None if pinned.contains(&link.index) => self.datapath.forget(link.index)?,
+                None => {}
+            }
+        }
+        let plan = self.plan.clone();
+        let new = self.attach_new(&plan, links)?;
+        self.vips = addresses::assign(&plan, links, &self.network).await?;
+        self.replace_programs()?;
+        if self.datapath.adopted() {
+            self.datapath.take_over_pins()?;
+        }
+        self.settle(links, new)?;
+        self.take_off_rest(pinned).await?;
+        // Routes may have changed while nobody looked.
+        self.datapath.raise_route_generation()?;
+        Ok(())
+    }
+
+    /// Puts our program in the place of an earlier edgelb's.
+    fn replace_programs(&mut self) -> Result<()> {
+        for held in std::mem::take(&mut self.interfaces) {
+            let (name, index) = (&held.link.name, held.link.index);
+            self.datapath
+                .set_interface(name, &cell_of(&held.link, held.zone))?;
+            if self.datapath.replace(name, index)? {
+                info!("interface {name}: the XDP program is replaced, its flows go on");
+                self.interfaces.push(held);
+            } else {
+                // Somebody else's program, which is refused, or none since a moment ago.
+                self.datapath.forget(index)?;
+                let attached = self.attach(&held.link, held.zone)?;
+                self.interfaces.push(attached);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes away what an earlier edgelb had and this one does not: interfaces and VIPs.
+    async fn take_off_rest(&mut self, pinned: &[u32]) -> Result<()> {
+        let mut indexes = pinned.to_vec();
+        indexes.extend(self.interfaces.iter().map(|held| held.link.index));
+        for index in pinned {
+            if self.interfaces.iter().all(|held| held.link.index != *index) {
+                self.datapath.detach(*index, None)?;
+                info!("interface {index}: XDP detached");
+            }
+        }
+        if self.plan.manage_addresses {
+            let left = addresses::left_over(&indexes, &self.vips, &self.network).await?;
+            addresses::release(&left, &self.network).await;
+        }
         Ok(())
     }
 
@@ -182,7 +247,7 @@ impl Controller {
         Ok(())
     }
 
-    /// Runs until SIGTERM or SIGINT, then takes everything off the machine.
+    /// Runs until SIGTERM or SIGINT. The data path goes on after that.
     pub async fn run(mut self) -> Result<()> {
         info!(
             "balancing {} services of pool {}",
@@ -191,6 +256,9 @@ impl Controller {
         );
         let outcome = self.serve().await;
         self.stop().await;
+        info!(
+            "stopped; the data path goes on, with the flows and nodes that it has, until `edgelb run` takes it over or `edgelb detach` takes it off"
+        );
         outcome
     }
 
@@ -251,19 +319,11 @@ impl Controller {
         let _ = asked.answer.send(answer);
     }
 
-    /// Takes everything off the machine again.
-    async fn stop(mut self) {
-        // First the program: no packet may find half of what it needs.
-        self.interfaces.clear();
-        addresses::release(&self.vips, &self.network).await;
-        self.neighbours.release().await;
-        if let Err(error) = datapath::unpin(&self.pin_dir) {
-            warn!("{}: {error}", self.pin_dir.display());
-        }
+    /// Ends the daemon and leaves the data path to itself.
+    async fn stop(self) {
         // Dropping the task drops the socket, which removes its file.
         self.server.abort();
         let _ = self.server.await;
-        info!("stopped");
     }
 }
 

@@ -2,14 +2,15 @@
 //!
 //! One task owns a [`Datapath`]; nobody else writes to the maps.
 
+mod adopt;
 mod attach;
 mod batch;
 mod error;
 mod events;
+mod link;
 mod load;
+mod pins;
 mod table;
-
-use std::path::Path;
 
 use aya::{Ebpf, programs::Xdp};
 use lb_common::{
@@ -24,13 +25,17 @@ use lb_common::{
     service::{Node, Outbound, Ring, SNAT_POOL_WORDS, Service, ServiceKey, full_word},
 };
 
-use crate::contents::Change;
+use crate::{
+    contents::Change,
+    indexes::{Owner, Place},
+};
 
 pub use self::{
     attach::{Attached, Mode},
     error::{Error, Result},
     events::Events,
-    load::{Sizes, unpin},
+    load::Sizes,
+    pins::Pins,
 };
 use self::{
     batch::walk,
@@ -55,6 +60,12 @@ pub struct Datapath {
     interfaces: Cells<Interface>,
     node_counters: CpuCells<NodeCounters>,
     verdicts: CpuCells<u64>,
+    seats: Table<Place, Owner>,
+    /// Whether an earlier edgelb's flows go on.
+    adopted: bool,
+    /// Tables of another size, whose flows go over into ours.
+    outgrown: Vec<(FlowTable, Table<FlowKey, FlowEntry>)>,
+    pins: Option<Pins>,
 }
 
 /// Which of the two flow tables.
@@ -67,16 +78,115 @@ pub enum FlowTable {
 }
 
 impl Datapath {
-    /// Loads the object that is built into this binary and makes its maps, pinned below `folder`
-    /// (in a bpffs) if there is one.
-    pub fn load(sizes: Sizes, folder: Option<&Path>) -> Result<Self> {
-        load::load(sizes, folder)
+    /// Loads the object that is built into this binary and makes its maps. Where there are pins, what
+    /// an earlier edgelb has left there goes on, and everything else is pinned.
+    pub fn load(sizes: Sizes, pins: Option<Pins>) -> Result<Self> {
+        let mut datapath = load::load(sizes, pins)?;
+        datapath.copy_outgrown()?;
+        Ok(datapath)
     }
 
-    /// Attaches the program to an interface by its kernel index. It comes off when the answer is
-    /// dropped.
+    /// Whether flows of an earlier edgelb go on.
+    pub const fn adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// The interfaces that an earlier edgelb has attached the program to.
+    pub fn pinned_links(&self) -> Result<Vec<u32>> {
+        self.pins.as_ref().map_or(Ok(Vec::new()), Pins::links)
+    }
+
+    /// From here on the next edgelb goes on with what this one has made. To be called when the
+    /// program of an earlier one has been replaced everywhere.
+    pub fn take_over_pins(&mut self) -> Result<()> {
+        if let Some(pins) = &self.pins {
+            pins.replace()?;
+        }
+        // Once more: the old program has gone on meanwhile.
+        self.copy_outgrown()?;
+        self.outgrown.clear();
+        Ok(())
+    }
+
+    /// Copies the flows of tables that had another size, except those that have been copied.
+    fn copy_outgrown(&mut self) -> Result<()> {
+        for (table, old) in &self.outgrown {
+            let (name, new) = match table {
+                FlowTable::Established => (names::FLOWS, &mut self.flows),
+                FlowTable::HalfOpen => (names::HALF_OPEN, &mut self.half_open),
+            };
+            let mut copied = Ok(true);
+            walk(name, old, |key, entry| {
+                if matches!(copied, Ok(true)) {
+                    copied = new.add(key, entry);
+                }
+            })?;
+            if !copied? {
+                return Err(Error::TooSmall(name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Attaches the program to an interface by its kernel index. Pinned, it stays when the answer is
+    /// dropped; see [`Self::detach`].
     pub fn attach(&mut self, name: &str, index: u32) -> Result<Attached> {
-        attach::attach(self.program()?, name, index)
+        let pin = self.pins.as_ref().map(|pins| pins.link(index));
+        attach::attach(load::program(&mut self.ebpf)?, name, index, pin.as_deref())
+    }
+
+    /// Puts the program in the place of the one that an earlier edgelb has attached to an interface:
+    /// each packet meets the one or the other. False where there is none.
+    pub fn replace(&mut self, name: &str, index: u32) -> Result<bool> {
+        let pins = self.pins.as_ref();
+        let Some(link) = pins.and_then(|pins| pins.pinned_link(index)) else {
+            return Ok(false);
+        };
+        attach::replace(load::program(&mut self.ebpf)?, name, link)
+    }
+
+    /// Forgets an attachment whose interface is gone.
+    pub fn forget(&mut self, index: u32) -> Result<()> {
+        self.pins.as_ref().map_or(Ok(()), |pins| pins.detach(index))
+    }
+
+    /// Takes the program off an interface.
+    pub fn detach(&mut self, index: u32, attached: Option<Attached>) -> Result<()> {
+        if let Some(pins) = &self.pins {
+            pins.detach(index)?;
+        }
+        drop(attached);
+        self.clear_interface(index)
+    }
+
+    /// Removes all pins. The program must be off all interfaces.
+    pub fn unpin(&mut self) -> Result<()> {
+        self.pins.as_ref().map_or(Ok(()), Pins::remove)
+    }
+
+    /// Who has which index, as an earlier daemon has noted it.
+    pub fn seats(&self) -> Result<Vec<(Place, Owner)>> {
+        let mut seats = Vec::new();
+        walk(load::SEATS, &self.seats, |place, owner| {
+            seats.push((*place, *owner));
+        })?;
+        Ok(seats)
+    }
+
+    /// Notes who has which index, for the next daemon.
+    pub fn note_seats(&mut self, seats: &[(Place, Owner)]) -> Result<()> {
+        let noted = self.seats()?;
+        for (place, owner) in seats {
+            if !noted.contains(&(*place, *owner)) {
+                self.seats.set(place, owner)?;
+            }
+        }
+        for (place, _) in noted {
+            if seats.iter().all(|(kept, _)| *kept != place) {
+                self.seats.remove(&place)?;
+            }
+        }
+        Ok(())
     }
 
     /// The XDP program, for runs without an interface.

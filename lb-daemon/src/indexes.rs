@@ -3,18 +3,17 @@
 //! Flow entries and counters carry these indexes. So an index stays with its owner whatever else
 //! changes in the configuration, and goes to another owner only when no flow carries it any more.
 
+mod record;
 mod seats;
 
-use std::{
-    collections::BTreeSet,
-    net::{Ipv4Addr, SocketAddrV4},
-};
+use std::{collections::BTreeSet, net::SocketAddrV4};
 
 use lb_common::{
-    net::{Port, Protocol},
+    net::{Port, Protocol, Zone},
     service::{MAX_NODES, MAX_SERVICES, MAX_SNAT_POOLS, ServiceKey, Treatment, node_cell},
 };
 
+pub use self::record::{MAX_RECORDS, Owner, Place};
 use self::seats::Seats;
 use crate::plan::{Plan, PlannedOutbound, PlannedService};
 
@@ -46,16 +45,16 @@ impl From<&PlannedOutbound> for ServiceId {
 /// one VIP to one node address and port share a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct PoolId {
-    protocol: Protocol,
-    vip: Ipv4Addr,
+    /// Protocol and VIP, on no port and on either side.
+    vip: ServiceKey,
     node: SocketAddrV4,
 }
 
 impl PoolId {
-    const fn of(service: &PlannedService, node: SocketAddrV4) -> Self {
+    fn of(service: &PlannedService, node: SocketAddrV4) -> Self {
+        let vip = (*service.listen.ip()).into();
         Self {
-            protocol: service.protocol,
-            vip: *service.listen.ip(),
+            vip: ServiceKey::new(Zone::External, service.protocol, vip, Port::new(0)),
             node,
         }
     }
@@ -136,9 +135,7 @@ impl Indexes {
     pub fn assign(&mut self, plan: &Plan) -> Result<(), TooLarge> {
         check_size(plan)?;
         let mut assigned = self.clone();
-        assigned.services.leave_all();
-        assigned.nodes.leave_all();
-        assigned.pools.leave_all();
+        assigned.leave_all();
         for service in &plan.services {
             let nodes = service.nodes.iter().map(|node| node.address);
             assigned.seat(service.into(), nodes)?;
@@ -158,6 +155,12 @@ impl Indexes {
         }
         *self = assigned;
         Ok(())
+    }
+
+    fn leave_all(&mut self) {
+        self.services.leave_all();
+        self.nodes.leave_all();
+        self.pools.leave_all();
     }
 
     fn seat(

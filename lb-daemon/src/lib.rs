@@ -10,6 +10,7 @@ pub mod config;
 pub mod contents;
 pub mod controller;
 pub mod datapath;
+pub mod detach;
 pub mod expiry;
 pub mod indexes;
 pub mod logging;

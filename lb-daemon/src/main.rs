@@ -14,6 +14,7 @@ fn main() -> ExitCode {
         Command::Check(options) => command::check::run(&options.config, options.print),
         Command::Ports(options) => command::ports::run(&options),
         Command::Reload(options) => command::reload::run(&options),
+        Command::Detach(options) => command::detach::run(&options),
         Command::Status(options) => command::status::run(&options),
         Command::Flows(options) => command::flows::run(&options),
     };

@@ -18,9 +18,8 @@ use crate::{
 pub struct Neighbours {
     network: Network,
     links: HashMap<u32, Link>,
-    /// All that were asked for, and of them those whose entry in the kernel is ours.
+    /// All that were asked for.
     kept: HashSet<Neighbour>,
-    managed: Vec<Neighbour>,
 }
 
 impl Neighbours {
@@ -30,7 +29,6 @@ impl Neighbours {
             network,
             links: HashMap::new(),
             kept: HashSet::new(),
-            managed: Vec::new(),
         };
         neighbours.set_links(links);
         neighbours
@@ -60,22 +58,10 @@ impl Neighbours {
         if fixed {
             return;
         }
-        match self.network.keep_resolved(neighbour).await {
-            Ok(()) => self.managed.push(neighbour),
-            Err(error) => {
-                // Asked for again with the next packet that goes there.
-                self.kept.remove(&neighbour);
-                warn!("{error:#}");
-            }
-        }
-    }
-
-    /// Leaves the kernel to itself again: entries that it kept resolved for us go.
-    pub async fn release(&mut self) {
-        for neighbour in self.managed.drain(..) {
-            if let Err(error) = self.network.forget(neighbour).await {
-                debug!("next hop {:?}: {error:#}", neighbour.address);
-            }
+        if let Err(error) = self.network.keep_resolved(neighbour).await {
+            // Asked for again with the next packet that goes there.
+            self.kept.remove(&neighbour);
+            warn!("{error:#}");
         }
     }
 

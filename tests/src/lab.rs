@@ -103,6 +103,18 @@ impl Lab {
         self.host(side.asker())
     }
 
+    /// Stops edgelb and takes its data path off.
+    pub fn end_edgelb(&mut self) -> Result<()> {
+        self.edgelb.end(self.topology.host(Host::Balancer))
+    }
+
+    /// Starts the same edgelb again, after it has ended.
+    pub fn start_edgelb(&mut self) -> Result<()> {
+        let instance = self.edgelb.instance.clone();
+        self.edgelb = Edgelb::start(instance, self.topology.host(Host::Balancer))?;
+        Ok(())
+    }
+
     /// Leaves everything as it is, for good: `lab down` removes it.
     pub fn keep(mut self) {
         self.edgelb.keep();

@@ -66,7 +66,9 @@ impl Controller {
                 return Err(error);
             }
         };
-        if let Err(error) = self.fill(&contents) {
+        // Before the maps: what is noted too much is found to be in no flow, what is missing is lost.
+        let noted = self.datapath.note_seats(&indexes.records());
+        if let Err(error) = noted.and_then(|()| self.fill(&contents)) {
             addresses::release(&only_in(&vips, &self.vips), &self.network).await;
             self.take_back(attached);
             return Err(error.into());
@@ -90,7 +92,7 @@ impl Controller {
         for planned in &plan.interfaces {
             let link = self.network.link(&planned.name).await?;
             let ours = self.interfaces.iter();
-            if link.has_program
+            if link.program.is_some()
                 && !ours
                     .map(|held| held.link.index)
                     .any(|held| held == link.index)
@@ -167,14 +169,17 @@ impl Controller {
 
     fn detach(&mut self, interface: AttachedInterface) -> datapath::Result<()> {
         let AttachedInterface { link, attached, .. } = interface;
-        // The program goes first: without its cell it would pass everything to the kernel.
-        drop(attached);
+        self.datapath.detach(link.index, Some(attached))?;
         info!("interface {}: XDP detached", link.name);
-        self.datapath.clear_interface(link.index)
+        Ok(())
     }
 
     /// Makes the interfaces those of the plan that is in force now, in its order.
-    fn settle(&mut self, links: &[Link], new: Vec<AttachedInterface>) -> datapath::Result<()> {
+    pub(super) fn settle(
+        &mut self,
+        links: &[Link],
+        new: Vec<AttachedInterface>,
+    ) -> datapath::Result<()> {
         let mut held = std::mem::take(&mut self.interfaces);
         let mut changed = !new.is_empty();
         held.extend(new);

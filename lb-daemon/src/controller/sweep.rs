@@ -16,7 +16,7 @@ use crate::{
     clock,
     datapath::{FlowTable, Result},
     expiry,
-    indexes::InUse,
+    indexes::{Freed, InUse},
 };
 
 /// How often the bitmaps of the SNAT ports are made to agree with the flow tables. A half-open flow
@@ -29,6 +29,9 @@ impl Controller {
     pub(super) fn sweep(&mut self) -> Result<()> {
         let in_use = self.sweep_flows()?;
         let freed = self.indexes.release(&in_use);
+        if freed != Freed::default() {
+            self.datapath.note_seats(&self.indexes.records())?;
+        }
         for cell in freed.cells {
             self.datapath.clear_node(cell)?;
         }

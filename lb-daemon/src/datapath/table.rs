@@ -10,6 +10,9 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{Error, Result};
 
+/// Only where the key is not there yet.
+const BPF_NOEXIST: u64 = 1;
+
 /// A value whose bytes are all there is to it.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -37,10 +40,14 @@ impl<K: Value, V: Value> Table<K, V> {
         Ok(Self { name, map })
     }
 
+    pub const fn of(name: &'static str, map: HashMap<MapData, Plain<K>, Plain<V>>) -> Self {
+        Self { name, map }
+    }
+
     pub fn get(&self, key: &K) -> Result<Option<V>> {
         match self.map.get(&Plain(*key), 0) {
             Ok(value) => Ok(Some(value.0)),
-            Err(aya::maps::MapError::KeyNotFound) => Ok(None),
+            Err(MapError::KeyNotFound) => Ok(None),
             Err(source) => Err(self.error(source)),
         }
     }
@@ -51,11 +58,29 @@ impl<K: Value, V: Value> Table<K, V> {
             .map_err(|source| self.error(source))
     }
 
+    /// Adds a key, unless it is there. False when the map is full.
+    pub fn add(&mut self, key: &K, value: &V) -> Result<bool> {
+        match self.map.insert(Plain(*key), Plain(*value), BPF_NOEXIST) {
+            Ok(()) => Ok(true),
+            Err(MapError::SyscallError(error))
+                if error.io_error.kind() == std::io::ErrorKind::AlreadyExists =>
+            {
+                Ok(true)
+            }
+            Err(MapError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::E2BIG) =>
+            {
+                Ok(false)
+            }
+            Err(source) => Err(self.error(source)),
+        }
+    }
+
     /// Removes a key; that it is gone already is as good.
     pub fn remove(&mut self, key: &K) -> Result<()> {
         match self.map.remove(&Plain(*key)) {
-            Ok(()) | Err(aya::maps::MapError::KeyNotFound) => Ok(()),
-            Err(aya::maps::MapError::SyscallError(error))
+            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+            Err(MapError::SyscallError(error))
                 if error.io_error.kind() == std::io::ErrorKind::NotFound =>
             {
                 Ok(())
@@ -68,7 +93,7 @@ impl<K: Value, V: Value> Table<K, V> {
         self.map.map()
     }
 
-    fn error(&self, source: aya::maps::MapError) -> Error {
+    fn error(&self, source: MapError) -> Error {
         Error::Map {
             map: self.name,
             source,

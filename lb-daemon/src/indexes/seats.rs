@@ -56,6 +56,11 @@ impl<K: PartialEq> Seats<K> {
         }
     }
 
+    /// Every seat that is taken, and by whom.
+    pub fn iter(&self) -> impl Iterator<Item = (u32, &K)> {
+        self.0.iter().map(|(number, seat)| (*number, &seat.owner))
+    }
+
     /// The numbers of those who leave.
     pub fn leaving(&self) -> impl Iterator<Item = u32> {
         let leaving = |seat: &Seat<K>| seat.tenure != Tenure::Stays;

@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::{collections::HashMap, net::Ipv4Addr};
 
 use lb_common::service::NO_POOL;
 use proptest::prelude::*;
@@ -106,6 +106,24 @@ fn who_comes_back_while_its_flows_are_there_has_its_old_index() {
     indexes.assign(&both).expect("it fits");
     assert_eq!(table(&indexes, &both), held);
     assert!(indexes.leaving().is_empty());
+}
+
+#[test]
+fn the_next_daemon_goes_on_with_the_same_indexes() {
+    let mut indexes = Indexes::default();
+    let config = include_str!("../../../config/edgelb.toml");
+    let example = Plan::of(&Config::parse(config).expect("the example is right"));
+    indexes
+        .assign(&plan(&[(443, vec![1, 2])]))
+        .expect("it fits");
+    indexes.assign(&example).expect("it fits");
+    let mut recovered = Indexes::recover(&indexes.records());
+    assert_eq!(recovered.leaving().len(), indexes.nodes.iter().count());
+    // Flows of what has gone before are still known as such.
+    recovered.assign(&example).expect("it fits");
+    assert_eq!(recovered.records(), indexes.records());
+    assert_eq!(recovered.leaving(), indexes.leaving());
+    assert_eq!(recovered.leaving().len(), 2);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use lb_daemon::snapshot::{FlowStatus, Status};
 use nix::sys::signal::Signal;
 
@@ -68,6 +68,28 @@ impl Instance {
         let mut command = namespace.command(&self.program)?;
         command.arg("run").args(self.options());
         Process::start("edgelb", &mut command, self.log.clone())
+    }
+
+    /// The same instance, run by another program.
+    #[must_use]
+    pub fn with_program(self, program: PathBuf) -> Self {
+        Self { program, ..self }
+    }
+
+    /// The same instance, asked and logging elsewhere.
+    #[must_use]
+    pub fn with_control_socket(self, folder: &Folder, name: &str) -> Self {
+        Self {
+            control_socket: folder.file(&format!("{name}.sock")),
+            log: folder.file(&format!("{name}.log")),
+            ..self
+        }
+    }
+
+    /// Takes off what an edgelb that has ended has left: what it says.
+    pub fn detach(&self, namespace: &Namespace) -> Result<String> {
+        let mut command = namespace.command(&self.program)?;
+        run(command.args(["detach", "--pin-dir"]).arg(&self.pin_dir))
     }
 
     /// The program itself.
@@ -142,7 +164,8 @@ impl Instance {
     }
 }
 
-/// A running edgelb; it is stopped when this is dropped.
+/// A running edgelb; it is stopped when this is dropped. Its data path goes on until it is detached, or
+/// its interfaces go with the lab.
 pub struct Edgelb {
     process: Process,
     /// Its files.
@@ -163,6 +186,14 @@ impl Edgelb {
     /// Stops it by a signal.
     pub fn stop(&mut self, signal: Signal) -> Result<ExitStatus> {
         self.process.end(signal)
+    }
+
+    /// Stops it and takes its data path off: another instance may have the interfaces.
+    pub fn end(&mut self, namespace: &Namespace) -> Result<()> {
+        let status = self.stop(Signal::SIGTERM)?;
+        ensure!(status.success(), "{status}\n{}", self.log());
+        self.instance.detach(namespace)?;
+        Ok(())
     }
 
     /// Sends it a signal that it outlives.
