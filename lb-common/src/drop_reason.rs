@@ -83,14 +83,20 @@ drop_reasons! {
     FrameShrunk = "frame-shrunk",
 }
 
-/// Cells of the counters: one per reason, cell 0 and [`ROUTED_CELL`].
+/// Cells of the counters: one per reason, cell 0, and those at the end.
 pub const VERDICT_CELLS: u32 = 64;
 
 /// Counts packets that were routed to or from a node's own address.
 pub const ROUTED_CELL: u32 = VERDICT_CELLS - 1;
 
+/// Counts dropped packets that were answered by a RST or an ICMP error.
+pub const ANSWERED_CELL: u32 = VERDICT_CELLS - 2;
+
+/// Counts routed packets that no rule of the policy names, while it is only observed.
+pub const OBSERVED_CELL: u32 = VERDICT_CELLS - 3;
+
 /// Counts what was forwarded for nodes that are gone; written by the daemon alone.
-pub const GONE_CELL: u32 = VERDICT_CELLS - 2;
+pub const GONE_CELL: u32 = VERDICT_CELLS - 4;
 
 const _: () = assert!(DropReason::ALL.len() < GONE_CELL as usize);
 

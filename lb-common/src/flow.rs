@@ -70,6 +70,19 @@ impl FlowKey {
         }
     }
 
+    /// The key of the packets that answer the packets of this key where nothing is rewritten.
+    #[must_use]
+    #[inline(always)]
+    pub const fn reversed(&self) -> Self {
+        Self {
+            source: self.destination,
+            destination: self.source,
+            source_port: self.destination_port,
+            destination_port: self.source_port,
+            ..*self
+        }
+    }
+
     /// Number of the zone, as in [`Zone`].
     #[inline(always)]
     pub const fn zone(&self) -> u8 {
@@ -78,7 +91,9 @@ impl FlowKey {
 }
 
 /// All that changes in a packet of a flow, ready to be written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct Rewrite {
     /// New source address.
@@ -97,7 +112,9 @@ pub struct Rewrite {
 }
 
 /// Which way a flow entry carries packets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(transparent)]
 pub struct Direction(u8);
 
@@ -135,6 +152,19 @@ impl FlowState {
     }
 }
 
+/// Which of two addresses a client asked, when the node cannot tell them apart: without SNAT it sees the
+/// same 5-tuple either way (H3 and H4 on one socket).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct Asked(u8);
+
+impl Asked {
+    /// The VIP.
+    pub const VIP: Self = Self(0);
+    /// The node's own address.
+    pub const NODE: Self = Self(1);
+}
+
 /// One direction of a flow. A flow is two of these, each under the key of its own packets.
 ///
 /// 64 bytes: in the kernel's hash table an element is a head of 48 bytes, the key of 16 and this, so
@@ -158,8 +188,8 @@ pub struct FlowEntry {
     pub state: FlowState,
     /// [`crate::service::Treatment`] as a number.
     pub treatment: u8,
-    /// Keeps the layout free of padding.
-    pub reserved: u8,
+    /// What the client sent its latest packet to; UDP without SNAT only.
+    pub asked: Asked,
     /// Second of the monotonic clock of the latest packet, to a tick.
     pub last_seen: u32,
     /// Second of the monotonic clock of the first packet.

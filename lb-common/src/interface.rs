@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::net::{Mac, Zone};
+use crate::net::{Ip4, Mac, Zone};
 
 /// Cells of the interface array. An interface's cell is its kernel index modulo this number: one
 /// array access per packet. Two interfaces that fall into one cell are refused at start.
@@ -22,6 +22,8 @@ pub struct Interface {
     pub zone: u8,
     /// Keeps the layout free of padding.
     pub reserved: u8,
+    /// Address that ICMP errors to hosts on this side come from; 0.0.0.0 for none.
+    pub address: Ip4,
 }
 
 impl Interface {

@@ -18,3 +18,5 @@ pub mod net;
 pub mod next_hop;
 pub mod policy;
 pub mod service;
+pub mod settings;
+pub mod transaction;

@@ -40,6 +40,10 @@ pub const NODE_ADDRESSES: &str = "NODE_ADDRESSES";
 pub const OUTBOUND: &str = "OUTBOUND";
 /// `Destination` to `CachedRoute`; evicts the oldest.
 pub const ROUTES: &str = "ROUTES";
+/// `Transaction` to the second it was asked in, a `u32`; evicts the oldest.
+pub const TRANSACTIONS: &str = "TRANSACTIONS";
+/// The one `Settings`.
+pub const SETTINGS: &str = "SETTINGS";
 /// `Event`s for the daemon.
 pub const EVENTS: &str = "EVENTS";
 
@@ -48,7 +52,7 @@ pub const EVENTS: &str = "EVENTS";
 /// earlier version mean something else; flows do not outlive it.
 pub const LAYOUT: u32 = 1;
 /// Every map.
-pub const MAPS: [&str; 18] = [
+pub const MAPS: [&str; 20] = [
     FLOWS,
     HALF_OPEN,
     SERVICES,
@@ -66,6 +70,8 @@ pub const MAPS: [&str; 18] = [
     NODE_ADDRESSES,
     OUTBOUND,
     ROUTES,
+    TRANSACTIONS,
+    SETTINGS,
     EVENTS,
 ];
 
@@ -113,6 +119,7 @@ mod tests {
             offset_of!(FlowEntry, direction),
             offset_of!(FlowEntry, state),
             offset_of!(FlowEntry, treatment),
+            offset_of!(FlowEntry, asked),
             offset_of!(FlowEntry, last_seen),
             offset_of!(FlowEntry, opened),
             offset_of!(FlowEntry, expected_ack),
@@ -133,7 +140,7 @@ mod tests {
         assert_eq!(rewrite, [0, 4, 8, 10, 12, 14]);
         assert_eq!(
             entry,
-            [0, 16, 20, 24, 26, 28, 29, 30, 32, 36, 40, 44, 48, 56]
+            [0, 16, 20, 24, 26, 28, 29, 30, 31, 32, 36, 40, 44, 48, 56]
         );
         assert_eq!(next_hop, [0, 4, 8, 14, 20]);
     }

@@ -2,7 +2,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::net::{Protocol, Zone};
+use crate::net::{Port, Protocol, Zone};
 
 /// Ports of one protocol that may pass, in both directions of a connection.
 #[derive(
@@ -74,7 +74,7 @@ pub struct Question {
 }
 
 /// Rules that fit for one address.
-pub const MAX_RULES: usize = 12;
+pub const MAX_RULES: usize = 24;
 
 /// A node's own address.
 #[derive(
@@ -87,11 +87,13 @@ pub struct NodeAddress {
     zone: u8,
     /// Keeps the layout free of padding.
     pub reserved: u8,
+    /// UDP port that a VIP balances to this address without SNAT; 0 for none.
+    pub balanced_udp: Port,
 }
 
 impl NodeAddress {
     /// An address in `zone` with these rules, of which the first [`MAX_RULES`] count.
-    pub fn new(zone: Zone, list: &[PortRule]) -> Self {
+    pub fn new(zone: Zone, list: &[PortRule], balanced_udp: Port) -> Self {
         let mut rules = [PortRule::default(); MAX_RULES];
         for (place, rule) in rules.iter_mut().zip(list) {
             *place = *rule;
@@ -100,6 +102,7 @@ impl NodeAddress {
             rules,
             zone: zone as u8,
             reserved: 0,
+            balanced_udp,
         }
     }
 
@@ -154,7 +157,7 @@ mod tests {
 
     #[test]
     fn no_rule_allows_nothing() {
-        let address = NodeAddress::new(Zone::External, &[]);
+        let address = NodeAddress::new(Zone::External, &[], Port::default());
         assert!(!address.allows(&question(false, false, 0, 0)));
     }
 }

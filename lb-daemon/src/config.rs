@@ -8,6 +8,7 @@ mod document;
 mod error;
 mod parse;
 pub mod paths;
+mod policy;
 mod warn;
 
 use std::{
@@ -23,7 +24,10 @@ use lb_common::{
     service::{FIRST_OWN_PORT, Treatment},
 };
 
-pub use self::error::{Error, Problem, Warning};
+pub use self::{
+    error::{Error, Problem, Warning},
+    policy::{Allowed, MAX_ALLOWED, Policy, PolicyMode, WithoutFlow},
+};
 use ipnet::Ipv4Net;
 
 /// A valid configuration.
@@ -39,6 +43,8 @@ pub struct Config {
     pub nodes: Vec<Node>,
     /// `[[services]]`.
     pub services: Vec<Service>,
+    /// `[policy]`.
+    pub policy: Policy,
     /// `[timeouts]`.
     pub timeouts: Timeouts,
     /// `[limits]`.
@@ -202,6 +208,8 @@ pub struct Limits {
     pub max_half_open: u32,
     /// Source ports towards one node address and port.
     pub snat_ports: RangeInclusive<u16>,
+    /// RSTs and ICMP errors that each CPU sends in a second.
+    pub answers_per_second: u32,
 }
 
 impl Default for Limits {
@@ -210,6 +218,7 @@ impl Default for Limits {
             max_flows: 262_144,
             max_half_open: 65_536,
             snat_ports: 1024..=FIRST_OWN_PORT - 1,
+            answers_per_second: 10_000,
         }
     }
 }

@@ -9,12 +9,13 @@ use lb_common::{
     net::{Ip4, Port, Protocol},
     policy::{MAX_RULES, NodeAddress, PortRule},
     service::{NO_POOL, Node, Outbound, Ring, Service, ServiceKey, Treatment},
+    settings::Settings,
 };
 
 use crate::{
     indexes::{Indexes, ServiceId, TooLarge},
     maglev::{self, Candidate},
-    plan::{Plan, PlannedNodeAddress, PlannedOutbound, PlannedService},
+    plan::{Plan, PlannedNodeAddress, PlannedOutbound, PlannedService, PolicyMode, WithoutFlow},
 };
 
 /// The maps that follow from the configuration.
@@ -32,6 +33,8 @@ pub struct Contents {
     pub outbound: Vec<(ServiceKey, Outbound)>,
     /// The nodes' own addresses and what may pass to and from them.
     pub node_addresses: Vec<(Ip4, NodeAddress)>,
+    /// What holds for the data path as a whole.
+    pub settings: Settings,
 }
 
 impl Contents {
@@ -54,7 +57,17 @@ impl Contents {
                 .iter()
                 .map(|vip| (vip.address.into(), vip.zone as u32))
                 .collect(),
-            node_addresses: plan.node_addresses.iter().map(node_address).collect(),
+            node_addresses: plan
+                .node_addresses
+                .iter()
+                .map(|address| node_address(address, plan))
+                .collect(),
+            settings: Settings {
+                reset_without_flow: u8::from(plan.without_flow == WithoutFlow::Reset),
+                observe: u8::from(plan.policy_mode == PolicyMode::Observe),
+                reserved: [0; 2],
+                answers_per_second: plan.limits.answers_per_second,
+            },
             ..Self::default()
         };
         for service in &plan.services {
@@ -134,7 +147,7 @@ impl Contents {
     }
 }
 
-fn node_address(planned: &PlannedNodeAddress) -> (Ip4, NodeAddress) {
+fn node_address(planned: &PlannedNodeAddress, plan: &Plan) -> (Ip4, NodeAddress) {
     let rules: Vec<PortRule> = planned
         .rules
         .iter()
@@ -149,15 +162,27 @@ fn node_address(planned: &PlannedNodeAddress) -> (Ip4, NodeAddress) {
         .collect();
     debug_assert!(
         rules.len() <= MAX_RULES,
-        "the table of rows has at most 8 for a role"
+        "the table of rows has at most 8 for a role, and the configuration 16"
     );
-    let address = NodeAddress::new(planned.role.zone(), &rules);
+    let address = NodeAddress::new(planned.role.zone(), &rules, balanced_udp(planned, plan));
     (planned.address.into(), address)
+}
+
+/// The UDP port on which clients reach this address by a VIP as well, without SNAT.
+fn balanced_udp(planned: &PlannedNodeAddress, plan: &Plan) -> Port {
+    plan.services
+        .iter()
+        .filter(|service| service.protocol == Protocol::Udp && service.treatment == Treatment::Dnat)
+        .flat_map(|service| &service.nodes)
+        .find(|node| *node.address.ip() == planned.address)
+        .map_or(Port::default(), |node| Port::new(node.address.port()))
 }
 
 /// A change of one map.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
+    /// Write the settings.
+    Settings(Settings),
     /// Write a node.
     Node(u32, Node),
     /// Write the ring of the service with this index.
@@ -184,6 +209,9 @@ pub enum Change {
 /// service: what a service refers to comes before it, and goes after it.
 pub fn difference(before: &Contents, after: &Contents) -> Vec<Change> {
     let mut changes = Vec::new();
+    if before.settings != after.settings {
+        changes.push(Change::Settings(after.settings));
+    }
     for (cell, node) in &after.nodes {
         if before.nodes.get(cell) != Some(node) {
             changes.push(Change::Node(*cell, *node));

@@ -167,12 +167,30 @@ impl Controller {
         Ok(())
     }
 
+    /// What the program is told of an interface. ICMP errors come from the interface's own address, or
+    /// from a VIP of its side.
+    fn cell_of(&self, link: &Link, zone: Zone) -> Interface {
+        let vips = || self.plan.vips.iter().filter(|vip| vip.zone == zone);
+        let own = link.addresses.iter().copied();
+        let address = own
+            .filter(|address| vips().all(|vip| vip.address != *address))
+            .chain(vips().map(|vip| vip.address))
+            .next();
+        Interface {
+            index: link.index,
+            mac: link.mac,
+            zone: zone as u8,
+            reserved: 0,
+            address: address.unwrap_or(Ipv4Addr::UNSPECIFIED).into(),
+        }
+    }
+
     /// Puts our program in the place of an earlier edgelb's.
     fn replace_programs(&mut self) -> Result<()> {
         for held in std::mem::take(&mut self.interfaces) {
             let (name, index) = (&held.link.name, held.link.index);
             self.datapath
-                .set_interface(name, &cell_of(&held.link, held.zone))?;
+                .set_interface(name, &self.cell_of(&held.link, held.zone))?;
             if self.datapath.replace(name, index)? {
                 info!("interface {name}: the XDP program is replaced, its flows go on");
                 self.interfaces.push(held);
@@ -205,7 +223,7 @@ impl Controller {
 
     fn attach(&mut self, link: &Link, zone: Zone) -> datapath::Result<AttachedInterface> {
         self.datapath
-            .set_interface(&link.name, &cell_of(link, zone))?;
+            .set_interface(&link.name, &self.cell_of(link, zone))?;
         match self.datapath.attach(&link.name, link.index) {
             Ok(attached) => {
                 report_attachment(link, &attached);
@@ -329,16 +347,6 @@ impl Controller {
 
 fn json(answer: impl serde::Serialize) -> Result<serde_json::Value> {
     Ok(serde_json::to_value(answer)?)
-}
-
-/// What the program is told of an interface.
-fn cell_of(link: &Link, zone: Zone) -> Interface {
-    Interface {
-        index: link.index,
-        mac: link.mac,
-        zone: zone as u8,
-        reserved: 0,
-    }
 }
 
 /// Tells of an error that the daemon outlives: packets go on being forwarded, and the next round does

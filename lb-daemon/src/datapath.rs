@@ -23,6 +23,7 @@ use lb_common::{
     next_hop::{Neighbour, NextHop},
     policy::NodeAddress,
     service::{Node, Outbound, Ring, SNAT_POOL_WORDS, Service, ServiceKey, full_word},
+    settings::Settings,
 };
 
 use crate::{
@@ -53,6 +54,7 @@ pub struct Datapath {
     vips: Table<Ip4, u32>,
     outbound: Table<ServiceKey, Outbound>,
     node_addresses: Table<Ip4, NodeAddress>,
+    settings: Cells<Settings>,
     snat_ports: Cells<u64>,
     next_hops: Cells<NextHop>,
     neighbours: Table<Neighbour, u32>,
@@ -229,6 +231,7 @@ impl Datapath {
     /// Brings one map up to date.
     pub fn apply(&mut self, change: &Change) -> Result<()> {
         match change {
+            Change::Settings(settings) => self.settings.set(0, settings),
             Change::Node(cell, node) => self.nodes.set(*cell, node),
             Change::Ring(service, ring) => self.rings.set(u32::from(*service), ring),
             Change::Vip(address, zone) => self.vips.set(address, zone),

@@ -56,7 +56,7 @@ mod tests {
     use std::time::Duration;
 
     use lb_common::{
-        flow::{Direction, FlowState, Rewrite},
+        flow::{Asked, Direction, FlowState, Rewrite},
         net::{Ip4, Port, Zone},
         service::NO_POOL,
     };
@@ -94,7 +94,7 @@ mod tests {
             direction: Direction::TO_NODE,
             state,
             treatment: 0,
-            reserved: 0,
+            asked: Asked::VIP,
             last_seen,
             opened: 0,
             expected_ack: 0,

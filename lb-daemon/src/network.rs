@@ -36,6 +36,8 @@ pub struct Link {
     pub mac: Mac,
     /// Largest IP packet (bytes).
     pub mtu: u16,
+    /// Its IPv4 addresses, but for those that edgelb has put there.
+    pub addresses: Vec<Ipv4Addr>,
     /// How an XDP program is attached, if one is.
     pub program: Option<Mode>,
 }
@@ -114,9 +116,13 @@ impl Network {
             .ok()
             .flatten()
             .with_context(|| format!("interface {name}: there is no such interface"))?;
-        link(name, &message).with_context(|| {
+        let mut link = link(name, &message).with_context(|| {
             format!("interface {name}: it has no Ethernet address; only Ethernet is balanced")
-        })
+        })?;
+        let own = |held: &Held| held.index == link.index && !held.ours;
+        let held = self.addresses().await?.into_iter().filter(own);
+        link.addresses = held.map(|held| held.address).collect();
+        Ok(link)
     }
 
     /// The interface that holds an IPv4 address, if one does.
@@ -329,6 +335,7 @@ fn link(name: &str, message: &LinkMessage) -> Option<Link> {
         index: message.header.index,
         mac: mac?,
         mtu: mtu?,
+        addresses: Vec::new(),
         program,
     })
 }

@@ -12,7 +12,7 @@ use lb_common::{
 };
 
 use crate::config::{Config, Role};
-pub use crate::config::{Limits, Timeouts};
+pub use crate::config::{Limits, PolicyMode, Timeouts, WithoutFlow};
 
 /// Everything that the data path is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,10 @@ pub struct Plan {
     pub outbound: Vec<PlannedOutbound>,
     /// The nodes' own addresses, which are routed and never translated.
     pub node_addresses: Vec<PlannedNodeAddress>,
+    /// Whether packets pass that no rule names.
+    pub policy_mode: PolicyMode,
+    /// What becomes of TCP packets without a flow.
+    pub without_flow: WithoutFlow,
     /// Idle times.
     pub timeouts: Timeouts,
     /// Sizes.
@@ -71,8 +75,8 @@ pub struct PlannedNodeAddress {
 /// Ports that may pass to or from a node's own address.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedRule {
-    /// Row of the requirements.
-    pub row: &'static str,
+    /// Row of the requirements; none for `[[policy.allow]]`.
+    pub row: Option<&'static str>,
     /// TCP or UDP.
     pub protocol: Protocol,
     /// Whose ports, and who opens.
@@ -229,6 +233,8 @@ impl Plan {
             outbound: outbound(config),
             node_addresses: node_addresses(config),
             services,
+            policy_mode: config.policy.mode,
+            without_flow: config.policy.without_flow,
             timeouts: config.timeouts,
             limits: config.limits.clone(),
         }
@@ -296,18 +302,29 @@ fn node_addresses(config: &Config) -> Vec<PlannedNodeAddress> {
             let Some(address) = node.addresses.get(role) else {
                 continue;
             };
-            let rules = NODE_RULES
+            let rows = NODE_RULES
                 .iter()
                 .filter(|(_, of, _, _, ports)| {
                     *of == role && (config.pool.xmpp || *ports.start() != XMPP_GATEWAY)
                 })
                 .map(|(row, _, protocol, kind, ports)| PlannedRule {
-                    row,
+                    row: Some(*row),
                     protocol: *protocol,
                     kind: *kind,
                     ports: ports.clone(),
-                })
-                .collect();
+                });
+            let allowed = config
+                .policy
+                .allow
+                .iter()
+                .filter(|allowed| allowed.role == role)
+                .map(|allowed| PlannedRule {
+                    row: None,
+                    protocol: allowed.protocol,
+                    kind: allowed.kind,
+                    ports: allowed.ports.clone(),
+                });
+            let rules = rows.chain(allowed).collect();
             addresses.push(PlannedNodeAddress {
                 node: node.name.clone(),
                 role,

@@ -15,10 +15,10 @@ use lb_common::{
     service::Treatment,
 };
 
-pub use self::rows::ROWS;
+pub use self::rows::{ALLOWED, ROWS};
 use crate::{
     config::Role,
-    plan::{Plan, PlannedOutbound, PlannedService},
+    plan::{Plan, PlannedNodeAddress, PlannedOutbound, PlannedRule, PlannedService},
 };
 
 /// A row of the requirements.
@@ -191,7 +191,11 @@ impl fmt::Display for Nat {
 
 /// The tables of a plan, in the order of the rows and, within a row, of the nodes.
 pub fn lines(plan: &Plan) -> Vec<Line> {
-    ROWS.iter().flat_map(|row| of_row(plan, row)).collect()
+    let allowed = ALLOWED.iter().flat_map(|row| allowed(plan, row));
+    ROWS.iter()
+        .flat_map(|row| of_row(plan, row))
+        .chain(allowed)
+        .collect()
 }
 
 fn of_row(plan: &Plan, row: &'static Row) -> Vec<Line> {
@@ -240,26 +244,43 @@ fn vip_out(row: &'static Row, outbound: &PlannedOutbound) -> Line {
 
 fn routed(plan: &Plan, row: &'static Row) -> impl Iterator<Item = Line> {
     plan.node_addresses.iter().flat_map(move |node| {
-        let rules = node.rules.iter().filter(|rule| rule.row == row.id);
-        rules.map(move |rule| {
-            let (own, ports) = (Some(node.address), Some(rule.ports.clone()));
-            let (source, source_ports, destination, destination_ports) = match rule.kind {
-                RuleKind::ToNodePort => (None, None, own, ports),
-                RuleKind::FromNodePort => (own, ports, None, None),
-                RuleKind::ToOtherPort => (own, None, None, ports),
-            };
-            Line {
-                row,
-                node: Some(node.node.clone()),
-                protocol: rule.protocol,
-                source,
-                source_ports,
-                destination,
-                destination_ports,
-                nat: Nat::None,
-            }
-        })
+        let rules = node.rules.iter().filter(|rule| rule.row == Some(row.id));
+        rules.map(move |rule| by_rule(row, node, rule))
     })
+}
+
+/// The rules of `[[policy.allow]]` of one role and direction.
+fn allowed(plan: &Plan, row: &'static Row) -> impl Iterator<Item = Line> {
+    plan.node_addresses.iter().flat_map(move |node| {
+        let end = End::Node(node.role);
+        let rules = node.rules.iter().filter(move |rule| {
+            let of_row = match rule.kind {
+                RuleKind::ToNodePort => row.destination == end,
+                RuleKind::FromNodePort | RuleKind::ToOtherPort => row.source == end,
+            };
+            rule.row.is_none() && of_row
+        });
+        rules.map(move |rule| by_rule(row, node, rule))
+    })
+}
+
+fn by_rule(row: &'static Row, node: &PlannedNodeAddress, rule: &PlannedRule) -> Line {
+    let (own, ports) = (Some(node.address), Some(rule.ports.clone()));
+    let (source, source_ports, destination, destination_ports) = match rule.kind {
+        RuleKind::ToNodePort => (None, None, own, ports),
+        RuleKind::FromNodePort => (own, ports, None, None),
+        RuleKind::ToOtherPort => (own, None, None, ports),
+    };
+    Line {
+        row,
+        node: Some(node.node.clone()),
+        protocol: rule.protocol,
+        source,
+        source_ports,
+        destination,
+        destination_ports,
+        nat: Nat::None,
+    }
 }
 
 const fn one(port: u16) -> RangeInclusive<u16> {

@@ -159,6 +159,12 @@ pub struct PacketTotals {
     pub passed: u64,
     /// Dropped, for whatever reason.
     pub dropped: u64,
+    /// Of those dropped, answered by a RST or an ICMP error.
+    #[serde(default)]
+    pub answered: u64,
+    /// Of those routed, named by no rule: `[policy] mode = "enforce"` would drop them.
+    #[serde(default)]
+    pub observed: u64,
 }
 
 /// Drops for one reason.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::SocketAddrV4};
 
 use anyhow::Result;
 use lb_common::{
-    drop_reason::{DropReason, GONE_CELL, ROUTED_CELL},
+    drop_reason::{ANSWERED_CELL, DropReason, GONE_CELL, OBSERVED_CELL, ROUTED_CELL},
     flow::{Direction, FlowEntry, FlowKey, FlowState},
     net::{Protocol, socket_address},
     service::node_cell,
@@ -45,6 +45,8 @@ pub fn status(controller: &Controller) -> Result<Status> {
         routed: verdicts[ROUTED_CELL as usize],
         passed: verdicts[DropReason::Passed as usize],
         dropped: drops.iter().map(|status| status.packets).sum(),
+        answered: verdicts[ANSWERED_CELL as usize],
+        observed: verdicts[OBSERVED_CELL as usize],
     };
     Ok(Status {
         version: env!("CARGO_PKG_VERSION").to_owned(),

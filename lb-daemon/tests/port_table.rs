@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use lb_common::net::Protocol;
+
 use lb_daemon::{
     config::Config,
     plan::Plan,
@@ -67,7 +69,7 @@ fn planned(plan: &Plan) -> BTreeSet<&str> {
     let rules = plan.node_addresses.iter().flat_map(|node| &node.rules);
     services
         .chain(outbound)
-        .chain(rules.map(|rule| rule.row))
+        .chain(rules.map(|rule| rule.row.unwrap_or("policy")))
         .collect()
 }
 
@@ -79,9 +81,9 @@ fn what_is_planned_has_a_line_and_the_reverse() {
         .filter(|line| !line.starts_with("internal = \"") && !line.starts_with("internal   "))
         .collect();
     for (text, rows) in [
-        (EXAMPLE.to_owned(), 33),
-        (EXAMPLE.replace("xmpp = true", "xmpp = false"), 30),
-        (external.join("\n"), 19),
+        (EXAMPLE.to_owned(), 34),
+        (EXAMPLE.replace("xmpp = true", "xmpp = false"), 31),
+        (external.join("\n"), 20),
     ] {
         let plan = plan(&text);
         let lines = lb_daemon::port_table::lines(&plan);
@@ -122,6 +124,12 @@ fn every_line_is_what_its_row_says() {
         };
         assert_eq!(line.source, address(row.source), "{line:?}");
         assert_eq!(line.destination, address(row.destination), "{line:?}");
+        if row.id == "policy" {
+            // Protocol and ports are those of the example's one rule.
+            assert_eq!(line.protocol, Protocol::Udp);
+            assert_eq!(line.destination_ports, Some(123..=123));
+            continue;
+        }
         assert_eq!(line.protocol, row.protocol, "{line:?}");
         // Media leaves from the ports of the row; everything else goes to them.
         let (ports, other) = match row.id {
@@ -199,10 +207,13 @@ fn the_ruleset_accepts_the_lines_and_nothing_else() {
     let (external, internal) = text
         .split_once("flush chain inet filter edge_internal")
         .expect("there are two chains");
+    assert!(text.contains(
+        "ip saddr { 203.0.113.11, 203.0.113.12 } udp dport 123 accept comment \"policy: any\""
+    ));
     for (chain, external) in [(external, true), (internal, false)] {
         let rules: Vec<&str> = chain
             .lines()
-            .filter(|line| line.contains("comment"))
+            .filter(|line| line.contains("comment") && !line.contains("policy: "))
             .collect();
         let rows: Vec<_> = ROWS
             .iter()
@@ -236,7 +247,8 @@ fn the_ruleset_accepts_the_lines_and_nothing_else() {
             assert_eq!(rule.trim(), wanted);
         }
     }
-    assert_eq!(text.matches("accept").count(), ROWS.len() + 4);
+    // Answers of both sides in both chains, and the rule of the configuration.
+    assert_eq!(text.matches("accept").count(), ROWS.len() + 4 + 1);
 }
 
 #[test]

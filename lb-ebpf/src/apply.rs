@@ -7,27 +7,31 @@ use crate::{
     frame::Frame,
     packet::{Packet, Transport},
     parse::{ethernet::Ethernet, ipv4, ipv4::Ipv4, tcp::TcpHeader, udp::UdpHeader},
-    verdict::Forward,
+    verdict::Way,
 };
 
-/// Writes `forward` into the frame of `packet`: Ethernet addresses, IP addresses, time to live, ports
+/// Writes `way` into the frame of `packet`: Ethernet addresses, IP addresses, time to live, ports
 /// and both checksums.
 ///
 /// # Errors
 ///
+/// [`DropReason::TooBig`] where the packet does not fit the next link; the frame is then as it was.
 /// [`DropReason::FrameShrunk`] where the frame no longer holds the headers that [`crate::parse`] has
 /// read. That cannot happen; the verifier wants to see it all the same.
 #[inline(always)]
-pub fn apply(frame: &mut impl Frame, packet: &Packet, forward: &Forward) -> Result<(), DropReason> {
-    write(frame, packet, forward).ok_or(DropReason::FrameShrunk)
+pub fn apply(frame: &mut impl Frame, packet: &Packet, way: &Way) -> Result<(), DropReason> {
+    if packet.length > way.next_hop.mtu {
+        return Err(DropReason::TooBig);
+    }
+    write(frame, packet, way).ok_or(DropReason::FrameShrunk)
 }
 
 #[inline(always)]
-fn write(frame: &mut impl Frame, packet: &Packet, forward: &Forward) -> Option<()> {
-    let rewrite = &forward.rewrite;
+fn write(frame: &mut impl Frame, packet: &Packet, way: &Way) -> Option<()> {
+    let rewrite = &way.rewrite;
     frame.header(0, |ethernet: &mut Ethernet| {
-        ethernet.destination = forward.next_hop.destination_mac;
-        ethernet.source = forward.next_hop.source_mac;
+        ethernet.destination = way.next_hop.destination_mac;
+        ethernet.source = way.next_hop.source_mac;
     })?;
     frame.header(ipv4::AT, |ip: &mut Ipv4| {
         one_hop_less(ip, rewrite.address_delta);
@@ -57,7 +61,14 @@ fn write(frame: &mut impl Frame, packet: &Packet, forward: &Forward) -> Option<(
 ///
 /// As for [`apply`].
 #[inline(always)]
-pub fn apply_route(frame: &mut impl Frame, next_hop: &NextHop) -> Result<(), DropReason> {
+pub fn apply_route(
+    frame: &mut impl Frame,
+    packet: &Packet,
+    next_hop: &NextHop,
+) -> Result<(), DropReason> {
+    if packet.length > next_hop.mtu {
+        return Err(DropReason::TooBig);
+    }
     frame
         .header(0, |ethernet: &mut Ethernet| {
             ethernet.destination = next_hop.destination_mac;

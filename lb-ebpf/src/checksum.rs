@@ -43,6 +43,22 @@ pub const fn update_udp(checksum: u16, delta: u16) -> u16 {
     }
 }
 
+/// The checksum of words whose sum is `sum`.
+#[inline(always)]
+pub const fn of_sum(sum: u32) -> u16 {
+    !fold(sum)
+}
+
+/// The sum of words.
+#[inline(always)]
+pub fn sum<const WORDS: usize>(words: [u16; WORDS]) -> u32 {
+    let mut sum = 0;
+    for word in words {
+        sum += u32::from(word);
+    }
+    sum
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

@@ -4,6 +4,7 @@
 //! the whole chain of calls 512 bytes of stack, so subprograms answer with a word and not with a
 //! verdict: the flow that they found or made is looked up again.
 
+pub mod asked;
 pub mod established;
 pub mod forward;
 pub mod half_open;
@@ -18,7 +19,7 @@ use lb_common::{drop_reason::DropReason, next_hop::NextHop};
 use crate::{
     packet::{Packet, Transport},
     tables::{Table, Tables},
-    verdict::Verdict,
+    verdict::{Verdict, Way},
 };
 
 /// Where the flow of a packet is to be found, or why it has none.
@@ -36,30 +37,29 @@ pub enum Found {
     Refused(DropReason),
 }
 
-/// Judges a packet. `now` is the second of the monotonic clock.
+/// Judges a packet; `way` is how to send it on. `now` is the second of the monotonic clock.
 #[inline(always)]
-pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Verdict {
+pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32, way: &mut Way) -> Verdict {
     let known = match packet.transport {
         Transport::Tcp | Transport::Udp => tables
             .flow(Table::Established, &packet.key)
-            .filter(|flow| established::goes_on(packet, flow, tables)),
+            .filter(|flow| established::goes_on(packet, flow, tables, now)),
         // Nothing else is a flow.
         _ => None,
     };
     let flow = if known.is_some() {
         known
     } else {
-        let mut next_hop = NextHop::default();
-        match find(packet, tables, now, &mut next_hop) {
+        match find(packet, tables, now, &mut way.next_hop) {
             Found::Established => tables.flow(Table::Established, &packet.key),
             Found::HalfOpen => tables.flow(Table::HalfOpen, &packet.key),
-            Found::Routed => return Verdict::Route(next_hop),
+            Found::Routed => return Verdict::Route,
             Found::Refused(reason) => return Verdict::Drop(reason),
             Found::None => return Verdict::Pass,
         }
     };
     match flow {
-        Some(flow) => forward::through(packet, &flow, tables, now),
+        Some(flow) => forward::through(packet, &flow, tables, now, way),
         // Found a moment ago and pushed out since: the table is far too small for what comes in.
         None => Verdict::Drop(DropReason::FlowTableFull),
     }
@@ -70,7 +70,7 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Verdict {
 fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop) -> Found {
     let is_flow = matches!(packet.transport, Transport::Tcp | Transport::Udp);
     if is_flow {
-        match half_open::advance(packet, tables) {
+        match half_open::advance(packet, tables, now) {
             Found::None => {}
             found => return found,
         }

@@ -18,6 +18,7 @@
 extern crate std;
 
 pub mod adjacency;
+pub mod answer;
 pub mod apply;
 pub mod checksum;
 pub mod decide;

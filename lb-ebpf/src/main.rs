@@ -19,16 +19,17 @@ mod program {
         programs::XdpContext,
     };
     use lb_common::{
-        drop_reason::{DropReason, ROUTED_CELL},
+        drop_reason::{ANSWERED_CELL, DropReason, ROUTED_CELL},
         next_hop::NextHop,
     };
     use lb_ebpf::{
+        answer,
         apply::{apply, apply_route},
         decide::decide,
         packet::Packet,
         parse::{Parsed, parse},
         tables::Tables as _,
-        verdict::{Forward, Verdict},
+        verdict::{Verdict, Way},
     };
 
     use super::bpf::{clock, frame::XdpFrame, maps, maps::Maps};
@@ -48,27 +49,66 @@ mod program {
             Ok(Parsed::Foreign) => return pass(),
             Err(reason) => return drop(reason),
         };
-        match decide(&packet, &tables, clock::now()) {
-            Verdict::Forward(to) => match apply(&mut frame, &packet, &to) {
-                Ok(()) => send(&packet, &to, ingress),
-                Err(reason) => drop(reason),
+        let mut way = Way::default();
+        match decide(&packet, &tables, clock::now(), &mut way) {
+            Verdict::Forward => match apply(&mut frame, &packet, &way) {
+                Ok(()) => send(&packet, &way, ingress),
+                Err(reason) => unfit(&context, &packet, reason, &way.next_hop),
             },
-            Verdict::Route(to) => match apply_route(&mut frame, &to) {
+            Verdict::Route => match apply_route(&mut frame, &packet, &way.next_hop) {
                 Ok(()) => {
                     maps::count_verdict(ROUTED_CELL);
-                    transmit(&to, ingress)
+                    transmit(&way.next_hop, ingress)
                 }
-                Err(reason) => drop(reason),
+                Err(reason) => unfit(&context, &packet, reason, &way.next_hop),
             },
             Verdict::Pass => pass(),
-            Verdict::Drop(reason) => drop(reason),
+            Verdict::Drop(reason) => refuse(&context, &packet, reason),
+        }
+    }
+
+    /// Drops a packet that could not be sent to its next hop.
+    #[inline(always)]
+    fn unfit(context: &XdpContext, packet: &Packet, reason: DropReason, to: &NextHop) -> u32 {
+        if reason == DropReason::TooBig {
+            too_big(context, packet, to.mtu)
+        } else {
+            drop(reason)
+        }
+    }
+
+    /// Drops a packet, and tells its sender so where that helps.
+    #[inline(never)]
+    fn refuse(context: &XdpContext, packet: &Packet, reason: DropReason) -> u32 {
+        answer(context, packet, reason, 0)
+    }
+
+    /// The same for a packet that is larger than `mtu` of the next link.
+    #[inline(never)]
+    fn too_big(context: &XdpContext, packet: &Packet, mtu: u16) -> u32 {
+        answer(context, packet, DropReason::TooBig, mtu)
+    }
+
+    #[inline(always)]
+    fn answer(context: &XdpContext, packet: &Packet, reason: DropReason, mtu: u16) -> u32 {
+        maps::count_verdict(reason as u32);
+        let ingress = context.ingress_ifindex() as u32;
+        let tables = Maps::new(context);
+        let mut frame = XdpFrame::new(context);
+        let now = clock::now();
+        match answer::write(&mut frame, packet, reason, mtu, ingress, &tables, now) {
+            Some(()) => {
+                maps::count_verdict(ANSWERED_CELL);
+                XDP_TX
+            }
+            None => XDP_DROP,
         }
     }
 
     #[inline(always)]
-    fn send(packet: &Packet, to: &Forward, ingress: u32) -> u32 {
-        maps::count_forwarded(to.node_cell, to.direction, packet.length);
-        transmit(&to.next_hop, ingress)
+    fn send(packet: &Packet, way: &Way, ingress: u32) -> u32 {
+        maps::count_forwarded(way.node_cell, way.direction, packet.length);
+        transmit(&way.next_hop, ingress)
     }
 
     #[inline(always)]

@@ -1,6 +1,6 @@
 //! What the data path knows of a packet once it is parsed.
 
-use lb_common::{flow::FlowKey, net::Zone};
+use lb_common::{flow::FlowKey, net::Zone, transaction::TransactionId};
 
 /// Flags of a TCP header (RFC 9293, section 3.1), the byte as it is on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -57,6 +57,27 @@ pub struct Tcp {
     pub acknowledgment: u32,
 }
 
+/// What a UDP datagram is to STUN and TURN.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum StunKind {
+    /// Nothing that is answered, and no answer: data, or an indication.
+    #[default]
+    None,
+    /// A request.
+    Request,
+    /// A success or error response.
+    Answer,
+}
+
+/// What the data path needs of a STUN header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Stun {
+    /// Request or answer.
+    pub kind: StunKind,
+    /// Transaction id.
+    pub id: TransactionId,
+}
+
 /// A well-formed IPv4 packet that was sent to this machine's Ethernet address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
@@ -70,6 +91,8 @@ pub struct Packet {
     /// fills the place of a missing part with whatever is at hand, and the verifier lets no pointer go
     /// there.
     pub tcp: Tcp,
+    /// The STUN header in a UDP datagram, if there is one.
+    pub stun: Stun,
     /// Where the protocol header starts in the frame (bytes).
     ///
     /// At most 74, and a byte, so that the verifier can bound it after it has been spilled.

@@ -3,6 +3,7 @@
 pub mod ethernet;
 pub mod icmp;
 pub mod ipv4;
+pub mod stun;
 pub mod tcp;
 pub mod udp;
 

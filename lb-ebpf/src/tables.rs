@@ -10,6 +10,8 @@ use lb_common::{
     next_hop::{CachedRoute, Neighbour, NextHop},
     policy::NodeAddress,
     service::{Node, Outbound, Service, ServiceKey},
+    settings::Settings,
+    transaction::Transaction,
 };
 
 /// A flow entry where it lies in its table. Other CPUs may use it at the same time.
@@ -54,8 +56,14 @@ pub trait Tables {
 
     /// Looks up a flow.
     fn flow(&self, table: Table, key: &FlowKey) -> Option<Self::Slot>;
-    /// Inserts an entry where there is none.
-    fn insert(&self, table: Table, key: &FlowKey, entry: &FlowEntry) -> Result<(), InsertError>;
+    /// Inserts the entry that `write` fills in where there is none. It is not on the stack, which has no
+    /// room for it.
+    fn insert(
+        &self,
+        table: Table,
+        key: &FlowKey,
+        write: impl FnOnce(&mut FlowEntry),
+    ) -> Result<(), InsertError>;
     /// Removes an entry, if it is there.
     fn remove(&self, table: Table, key: &FlowKey);
 
@@ -99,6 +107,18 @@ pub trait Tables {
     fn cached_route(&self, key: &FlowKey) -> Option<CachedRoute>;
     /// Keeps an answer for [`Tables::cached_route`].
     fn cache_route(&self, key: &FlowKey, route: &CachedRoute);
+
+    /// When a transaction was asked of a VIP (second of the monotonic clock), if it was.
+    fn asked_vip(&self, transaction: &Transaction) -> Option<u32>;
+    /// Remembers that a transaction was asked of a VIP; the oldest makes room.
+    fn remember(&self, transaction: &Transaction, now: u32);
+
+    /// What the configuration says of the data path as a whole.
+    fn settings(&self) -> Settings;
+    /// Takes one answer out of this second's budget; false when it is used up.
+    fn may_answer(&self, now: u32, per_second: u32) -> bool;
+    /// Counts a packet that passes although no rule of the policy names it.
+    fn count_observed(&self);
 
     /// Tells the daemon something. Lost when the daemon does not keep up: senders try again.
     fn notify(&self, event: &Event);

@@ -1,7 +1,7 @@
 //! From a treatment to the entries of a flow.
 
 use lb_common::{
-    flow::{Direction, FlowEntry, FlowKey, FlowState, Rewrite},
+    flow::{Asked, Direction, FlowEntry, FlowKey, FlowState, Rewrite},
     net::{Ip4, Port},
     service::{NO_POOL, Node, Service, Treatment},
 };
@@ -65,7 +65,7 @@ impl Opening {
             direction,
             state: FlowState::OPENING,
             treatment: self.service.treatment,
-            reserved: 0,
+            asked: Asked::VIP,
             last_seen: self.now,
             opened: self.now,
             expected_ack: 0,

@@ -7,21 +7,24 @@ use lb_common::{
 };
 
 /// What becomes of a packet.
+///
+/// How it is sent on stands in a [`Way`] beside it: a variant that carried it would leave whatever is at
+/// hand in its place in all the others, and the verifier lets nothing be read that was not written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// Rewrite it and send it on.
-    Forward(Forward),
-    /// Send it on as it is, with one hop less to live.
-    Route(NextHop),
+    Forward,
+    /// Send it on as it is, with one hop less to live: of the [`Way`] only the next hop is written.
+    Route,
     /// Leave it to the machine's own network stack, untouched.
     Pass,
     /// Drop and count it.
     Drop(DropReason),
 }
 
-/// A packet to be sent on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Forward {
+/// How a packet is sent on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Way {
     /// What to write.
     pub rewrite: Rewrite,
     /// Where to send it.

@@ -4,7 +4,7 @@
 use lb_common::drop_reason::DropReason;
 
 use crate::{
-    packet::{Spec, decode},
+    packet::{Spec, decode, icmp_error, rst_to},
     runner::{NEIGHBOURS, Outcome, Port, ROUTER, Runner, host::Host, kernel::Kernel},
 };
 
@@ -36,6 +36,8 @@ pub enum Expected {
     Passed,
     /// It is dropped for this reason.
     Dropped(DropReason),
+    /// It is dropped for this reason, and its sender gets this packet.
+    Answered(DropReason, Spec),
 }
 
 /// `packet` comes in at `at` and leaves by `to` as `sent`.
@@ -54,6 +56,27 @@ pub fn dropped(at: Port, packet: Spec, reason: DropReason) -> Step {
         packet: Input::Packet(packet),
         expected: Expected::Dropped(reason),
     }
+}
+
+/// `packet` comes in at `at` and is dropped; its sender gets `answer`.
+pub fn answered(at: Port, packet: Spec, reason: DropReason, answer: Spec) -> Step {
+    Step {
+        at,
+        packet: Input::Packet(packet),
+        expected: Expected::Answered(reason, answer),
+    }
+}
+
+/// The TCP segment `packet` comes in at `at` and is dropped; its sender gets a RST.
+pub fn reset(at: Port, packet: Spec, reason: DropReason) -> Step {
+    let answer = rst_to(&packet);
+    answered(at, packet, reason, answer)
+}
+
+/// `packet` comes in at `at`, at the end of its life, and is dropped; its sender is told so by `from`.
+pub fn expired(at: Port, packet: Spec, from: &str) -> Step {
+    let answer = icmp_error(from, &packet, 11, 0, [0; 4]);
+    answered(at, packet, DropReason::TtlExpired, answer)
 }
 
 /// `packet` comes in at `at` and goes to the machine's own network stack.
@@ -104,6 +127,18 @@ fn expected(step: &Step) -> Outcome {
     match &step.expected {
         Expected::Passed => Outcome::Passed,
         Expected::Dropped(reason) => Outcome::Dropped(*reason),
+        Expected::Answered(reason, spec) => {
+            // Back to whoever handed the packet over.
+            let to = match &step.packet {
+                Input::Packet(packet) if packet.macs == ([0; 6], [0; 6]) => {
+                    mac_of(step.at, packet.source.ip().octets())
+                }
+                Input::Packet(packet) => packet.macs.0,
+                Input::Bytes(bytes) => std::array::from_fn(|at| bytes[6 + at]),
+            };
+            let answer = spec.clone().macs(step.at.mac(), to);
+            Outcome::Answered(*reason, answer.frame())
+        }
         Expected::Sent(port, spec) => {
             let to = mac_of(*port, spec.destination.ip().octets());
             let frame = spec.clone().macs(port.mac(), to).ttl(spec.ttl - 1).frame();
@@ -130,5 +165,12 @@ fn show(outcome: &Outcome) -> String {
         Outcome::Redirected(frame) => format!("redirected, {}", decode(frame)),
         Outcome::Passed => "passed to the kernel".to_owned(),
         Outcome::Dropped(reason) => format!("dropped: {}", reason.name()),
+        Outcome::Answered(reason, frame) => {
+            format!(
+                "dropped: {}, and answered by {}",
+                reason.name(),
+                decode(frame)
+            )
+        }
     }
 }

@@ -28,6 +28,8 @@ pub enum Transport {
     Tcp(u8, u32, u32),
     /// UDP.
     Udp,
+    /// ICMP: type, code, and the four bytes after the checksum.
+    Icmp(u8, u8, [u8; 4]),
 }
 
 /// TCP flags.
@@ -71,6 +73,39 @@ pub fn udp(source: &str, destination: &str) -> Spec {
         ttl: 64,
         payload: b"datagram".to_vec(),
     }
+}
+
+/// An ICMP message: type, code, and the four bytes after the checksum.
+pub fn icmp(source: &str, destination: &str, kind: u8, code: u8, rest: [u8; 4]) -> Spec {
+    let host = |address: &str| at(&format!("{address}:0"));
+    Spec {
+        macs: ([0; 6], [0; 6]),
+        source: host(source),
+        destination: host(destination),
+        transport: Transport::Icmp(kind, code, rest),
+        ttl: 64,
+        payload: Vec::new(),
+    }
+}
+
+/// The RST to a segment (RFC 9293, section 3.5.2).
+pub fn rst_to(segment: &Spec) -> Spec {
+    let (source, destination) = (segment.destination.to_string(), segment.source.to_string());
+    let Transport::Tcp(bits, sequence, acknowledgment) = segment.transport else {
+        panic!("{segment:?} is no TCP");
+    };
+    if bits & flags::ACK != 0 {
+        return tcp(&source, &destination, flags::RST).numbers(acknowledgment, 0);
+    }
+    let ends = [flags::SYN, flags::FIN].map(|flag| u32::from(bits & flag != 0));
+    let length = segment.payload.len() as u32 + ends[0] + ends[1];
+    tcp(&source, &destination, flags::RST | flags::ACK).numbers(0, sequence + length)
+}
+
+/// The ICMP error about a packet: its IP header and eight bytes more are quoted.
+pub fn icmp_error(source: &str, about: &Spec, kind: u8, code: u8, rest: [u8; 4]) -> Spec {
+    let quote = about.frame()[14..42].to_vec();
+    icmp(source, &about.source.ip().to_string(), kind, code, rest).payload(quote)
 }
 
 impl Spec {
@@ -118,7 +153,7 @@ impl Spec {
                     self.source.port(),
                     self.destination.port(),
                     sequence,
-                    64_000,
+                    if bits & flags::RST == 0 { 64_000 } else { 0 },
                 );
                 if bits & flags::SYN != 0 {
                     tcp = tcp.syn();
@@ -134,6 +169,9 @@ impl Spec {
                 }
                 tcp.write(&mut frame, &self.payload)
             }
+            Transport::Icmp(kind, code, rest) => start
+                .icmpv4_raw(kind, code, rest)
+                .write(&mut frame, &self.payload),
             Transport::Udp => start
                 .udp(self.source.port(), self.destination.port())
                 .write(&mut frame, &self.payload),
@@ -199,6 +237,19 @@ pub fn decode(frame: &[u8]) -> String {
             let right = udp.to_header().calc_checksum_ipv4(&header, udp.payload());
             if udp.checksum() != 0 && right != Ok(udp.checksum()) {
                 let _ = write!(text, " BAD CHECKSUM {:04x}", udp.checksum());
+            }
+        }
+        Some(TransportSlice::Icmpv4(icmp)) => {
+            let _ = write!(
+                text,
+                "\n    icmp type {} code {} rest {:?} data {:02x?}",
+                icmp.type_u8(),
+                icmp.code_u8(),
+                icmp.bytes5to8(),
+                icmp.payload()
+            );
+            if icmp.icmp_type().calc_checksum(icmp.payload()) != icmp.checksum() {
+                let _ = write!(text, " BAD CHECKSUM {:04x}", icmp.checksum());
             }
         }
         _ => {}

@@ -19,6 +19,8 @@ pub enum Outcome {
     Passed,
     /// Dropped.
     Dropped(DropReason),
+    /// Dropped, and its sender told so by a frame out of the interface it came in by.
+    Answered(DropReason, Vec<u8>),
 }
 
 /// Runs packets.
@@ -58,12 +60,12 @@ impl Port {
         [2, 0, 0, 0, self as u8 + 1, 1]
     }
 
-    /// Own address.
-    pub const fn address(self) -> &'static str {
+    /// Own address, in a network of 24 bits.
+    pub const fn own_address(self) -> [u8; 4] {
         match self {
-            Self::Ext0 => "192.0.2.1/24",
-            Self::Ext1 => "203.0.113.1/24",
-            Self::Int0 => "10.20.0.1/24",
+            Self::Ext0 => [192, 0, 2, 1],
+            Self::Ext1 => [203, 0, 113, 1],
+            Self::Int0 => [10, 20, 0, 1],
         }
     }
 }

@@ -3,7 +3,7 @@
 use lb_common::drop_reason::DropReason;
 use lb_ebpf::tables::Tables as _;
 use lb_tests::{
-    case::{self, Step, dropped, forwarded},
+    case::{self, Step, dropped, forwarded, reset},
     packet::{flags, tcp, udp},
     runner::{ONE_NODE, Port, Runner, host::Host, kernel::Kernel},
 };
@@ -137,7 +137,7 @@ fn a_full_flow_table_refuses_the_next_flow_and_keeps_the_others() {
     steps.extend([
         syn,
         syn_ack,
-        dropped(Port::Ext0, ack, DropReason::FlowTableFull),
+        reset(Port::Ext0, ack, DropReason::FlowTableFull),
     ]);
     for number in 0..16 {
         let [_, _, ack] = connection(number, 1024 + number);

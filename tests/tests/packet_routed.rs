@@ -3,7 +3,7 @@
 
 use lb_common::drop_reason::DropReason;
 use lb_tests::{
-    case::{Expected, Input, Step, dropped, forwarded, run},
+    case::{Expected, Input, Step, dropped, expired, forwarded, run},
     packet::{Spec, flags, tcp, udp},
     runner::{ONE_NODE, Port},
 };
@@ -227,10 +227,7 @@ fn h13_nothing_is_routed_from_one_side_to_the_other() {
 #[test]
 fn a_routed_packet_at_the_end_of_its_life_is_dropped() {
     let media = udp("198.51.100.7:40000", "203.0.113.31:50000").ttl(1);
-    run(
-        ONE_NODE,
-        &[dropped(Port::Ext0, media, DropReason::TtlExpired)],
-    );
+    run(ONE_NODE, &[expired(Port::Ext0, media, "192.0.2.1")]);
 }
 
 /// The packet of `spec`, with some bytes replaced and its IP checksum made right again.

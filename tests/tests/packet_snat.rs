@@ -2,7 +2,7 @@
 
 use lb_common::drop_reason::DropReason;
 use lb_tests::{
-    case::{Step, dropped, forwarded, passed, run},
+    case::{Step, dropped, expired, forwarded, passed, reset, run},
     packet::{Spec, flags, tcp, udp},
     runner::{ONE_NODE, Port},
 };
@@ -163,9 +163,9 @@ fn an_acknowledgment_that_nobody_asked_for_does_not_confirm() {
         ONE_NODE,
         &[
             forth(syn),
-            dropped(Port::Ext0, ack(CLIENT, VIP), DropReason::NoFlow),
+            reset(Port::Ext0, ack(CLIENT, VIP), DropReason::NoFlow),
             back(syn_ack),
-            dropped(Port::Ext0, guessed, DropReason::NoFlow),
+            reset(Port::Ext0, guessed, DropReason::NoFlow),
             forth(ack),
         ],
     );
@@ -230,10 +230,10 @@ fn udp_is_confirmed_by_the_second_packet_of_the_client() {
 fn a_packet_at_the_end_of_its_life_is_dropped() {
     let mut steps = handshake();
     for ttl in [0, 1] {
-        steps.push(dropped(
+        steps.push(expired(
             Port::Ext0,
             data(CLIENT, VIP).ttl(ttl),
-            DropReason::TtlExpired,
+            "203.0.113.10",
         ));
     }
     steps.push(forwarded(
@@ -254,12 +254,12 @@ fn what_a_vip_does_not_offer_is_dropped() {
         &[
             dropped(Port::Ext0, syn(CLIENT, "203.0.113.10:22"), closed),
             dropped(Port::Ext0, udp(CLIENT, "203.0.113.10:443"), closed),
-            dropped(Port::Ext0, ack(CLIENT, VIP), no_flow),
-            dropped(Port::Ext0, syn_ack(CLIENT, VIP), no_flow),
+            reset(Port::Ext0, ack(CLIENT, VIP), no_flow),
+            reset(Port::Ext0, syn_ack(CLIENT, VIP), no_flow),
             dropped(Port::Ext0, rst(CLIENT, VIP), no_flow),
-            dropped(Port::Ext0, tcp(CLIENT, VIP, SYN | FIN), no_flow),
-            dropped(Port::Ext0, tcp(CLIENT, VIP, 0), no_flow),
-            dropped(Port::Ext1, ack(NODE, SOURCE), closed),
+            reset(Port::Ext0, tcp(CLIENT, VIP, SYN | FIN), no_flow),
+            reset(Port::Ext0, tcp(CLIENT, VIP, 0), no_flow),
+            reset(Port::Ext1, ack(NODE, SOURCE), no_flow),
         ],
     );
 }

@@ -9,7 +9,7 @@ use super::show;
 use crate::{
     api::{Question, ask},
     cli,
-    snapshot::Status,
+    snapshot::{PacketTotals, Status},
 };
 
 /// Prints the state of a running edgelb.
@@ -29,7 +29,8 @@ fn page(status: &Status) -> String {
     let mut page = format!(
         "edgelb {}, pool {}, up {}s\n\
          flows    {} of {} established, {} of {} half-open\n\
-         packets  {} forwarded, {} routed, {} to this machine, {} dropped\n\n\
+         packets  {} forwarded, {} routed, {} to this machine, {} dropped ({} of them answered)\n\
+         {}\n\
          {}\n\n{}\n\n{}",
         status.version,
         status.pool,
@@ -42,6 +43,8 @@ fn page(status: &Status) -> String {
         packets.routed,
         packets.passed,
         packets.dropped,
+        packets.answered,
+        observed(packets),
         interfaces(status),
         vips(status),
         services(status),
@@ -50,6 +53,16 @@ fn page(status: &Status) -> String {
         page += &format!("\n\n{}", drops(status));
     }
     page
+}
+
+/// What the policy would drop, where it is only observed.
+fn observed(packets: &PacketTotals) -> String {
+    match packets.observed {
+        0 => String::new(),
+        packets => format!(
+            "observed {packets} of the routed that no rule names: the policy would drop them\n"
+        ),
+    }
 }
 
 fn new_table(header: &[&str]) -> Table {

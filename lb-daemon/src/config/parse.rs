@@ -10,9 +10,11 @@ use lb_common::{
 use toml::de::DeTable;
 
 use super::{
-    Config, Interfaces, Limits, Node, Pool, Problem, Role, Roles, Service, ServiceNode, Timeouts,
+    Config, Interfaces, Limits, Node, Policy, Pool, Problem, Role, Roles, Service, ServiceNode,
+    Timeouts,
     address::{host_address, listen_address, network, port_range, socket_address},
     document::{Place, Section, Text, Value, syntax_errors},
+    policy::policy,
 };
 
 /// A configuration whose values are each right, and where those stand that must fit together.
@@ -82,6 +84,14 @@ pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
     };
     let nodes = tables(&mut file, "nodes", problems, node);
     let services = tables(&mut file, "services", problems, service);
+    let policy = match file.take("policy") {
+        Some(value) => value.section(problems).and_then(|mut section| {
+            let policy = policy(&mut section, problems);
+            section.finish(problems);
+            policy
+        }),
+        None => Some(Policy::default()),
+    };
     let timeouts = match file.take("timeouts") {
         Some(value) => value
             .section(problems)
@@ -107,6 +117,7 @@ pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
             vips: of_roles(&vips),
             nodes: node_configs,
             services: service_configs,
+            policy: policy?,
             timeouts,
             limits: limits?,
         },
@@ -509,11 +520,22 @@ fn limits(mut section: Section, problems: &mut Vec<Problem>) -> Limits {
         );
         value.parsed(&wanted, problems, port_range)
     });
+    let answers_per_second = section
+        .take("answers_per_second")
+        .and_then(|value| {
+            value.number(
+                0..1_000_001,
+                "a number of answers in a second; a whole number from 0 to 1000000 is",
+                problems,
+            )
+        })
+        .and_then(|number| u32::try_from(number).ok());
     section.finish(problems);
     Limits {
         max_flows,
         max_half_open,
         snat_ports: snat_ports.unwrap_or(default.snat_ports),
+        answers_per_second: answers_per_second.unwrap_or(default.answers_per_second),
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result, bail};
 use tracing::{info, warn};
 
-use super::{AttachedInterface, Controller, cell_of, outlive};
+use super::{AttachedInterface, Controller, outlive};
 use crate::{
     addresses::{self, AssignedVip},
     changes,
@@ -195,9 +195,8 @@ impl Controller {
             });
         }
         for interface in &self.interfaces {
-            let (link, zone) = (&interface.link, interface.zone);
-            self.datapath
-                .set_interface(&link.name, &cell_of(link, zone))?;
+            let cell = self.cell_of(&interface.link, interface.zone);
+            self.datapath.set_interface(&interface.link.name, &cell)?;
         }
         changed |= !held.is_empty();
         for interface in held {

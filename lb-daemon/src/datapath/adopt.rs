@@ -23,7 +23,7 @@ enum Otherwise {
 }
 
 /// The maps that outlive the daemon.
-const LASTING: [(&str, Otherwise); 9] = [
+const LASTING: [(&str, Otherwise); 10] = [
     (names::FLOWS, Otherwise::Copy),
     (names::HALF_OPEN, Otherwise::Copy),
     (names::NEIGHBOURS, Otherwise::Refuse),
@@ -31,6 +31,7 @@ const LASTING: [(&str, Otherwise); 9] = [
     (names::ROUTING, Otherwise::Refuse),
     (names::SNAT_PORTS, Otherwise::Anew),
     (names::SNAT_CURSORS, Otherwise::Anew),
+    (names::TRANSACTIONS, Otherwise::Anew),
     (names::NODE_COUNTERS, Otherwise::Anew),
     (names::VERDICTS, Otherwise::Anew),
 ];

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, net::Ipv4Addr};
 
 use lb_common::net::Zone;
 
-use super::{Line, ROWS, ports_text};
+use super::{Line, ports_text};
 
 /// A ruleset for `nft -f`: a chain for the external and one for the internal firewall.
 ///
@@ -44,22 +44,16 @@ fn chain(zone: &str, lines: &[&Line]) -> String {
     for side in ["saddr", "daddr"] {
         text += &format!("        ip {side} {own} ct state established,related accept\n");
     }
-    for row in &ROWS {
-        let of_row: Vec<&Line> = lines
-            .iter()
-            .copied()
-            .filter(|line| line.row.id == row.id)
-            .collect();
-        // The lines of a row differ in the addresses alone.
-        let Some(first) = of_row.first() else {
+    for alike in lines.chunk_by(|a, b| differ_in_addresses_alone(a, b)) {
+        let Some(first) = alike.first() else {
             continue;
         };
         text += "        ";
         for (side, addresses) in [
-            ("saddr", set(of_row.iter().filter_map(|line| line.source))),
+            ("saddr", set(alike.iter().filter_map(|line| line.source))),
             (
                 "daddr",
-                set(of_row.iter().filter_map(|line| line.destination)),
+                set(alike.iter().filter_map(|line| line.destination)),
             ),
         ] {
             if addresses != EMPTY {
@@ -78,9 +72,17 @@ fn chain(zone: &str, lines: &[&Line]) -> String {
                 );
             }
         }
-        text += &format!("accept comment \"{}: {}\"\n", row.id, row.role);
+        text += &format!("accept comment \"{}: {}\"\n", first.row.id, first.row.role);
     }
     text + "    }\n}\n"
+}
+
+/// True for the lines of a row, and for one rule of the configuration on several nodes.
+fn differ_in_addresses_alone(a: &Line, b: &Line) -> bool {
+    a.row == b.row
+        && a.protocol == b.protocol
+        && a.source_ports == b.source_ports
+        && a.destination_ports == b.destination_ports
 }
 
 const EMPTY: &str = "{  }";

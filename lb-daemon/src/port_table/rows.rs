@@ -77,3 +77,25 @@ pub const ROWS: [Row; 33] = {
         row("IV6", InternalVip, "STUN/MS-TURN", Tcp, 443..=443, Vip(Internal), Any, VipOut, "fallback A/V path opened by a node towards the inside, leaves from the VIP"),
     ]
 };
+
+/// What stands for a rule of `[[policy.allow]]`: protocol and ports are those of the rule.
+#[rustfmt::skip] // a table is read line by line
+pub const ALLOWED: [Row; 8] = {
+    use End::{Any, Node};
+    use Path::{NodeIn, NodeOut};
+    use Role::{Access, Av, Internal, Webconf};
+    use Table::{ExternalNode, InternalNode};
+    const fn allowed(table: Table, source: End, destination: End, path: Path) -> Row {
+        row("policy", table, "any", Protocol::Tcp, 1..=u16::MAX, source, destination, path, "allowed by [[policy.allow]] of the configuration")
+    }
+    [
+        allowed(ExternalNode, Any, Node(Access), NodeIn),
+        allowed(ExternalNode, Node(Access), Any, NodeOut),
+        allowed(ExternalNode, Any, Node(Webconf), NodeIn),
+        allowed(ExternalNode, Node(Webconf), Any, NodeOut),
+        allowed(ExternalNode, Any, Node(Av), NodeIn),
+        allowed(ExternalNode, Node(Av), Any, NodeOut),
+        allowed(InternalNode, Any, Node(Internal), NodeIn),
+        allowed(InternalNode, Node(Internal), Any, NodeOut),
+    ]
+};

@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use lb_common::{
     counters::NodeCounters,
-    drop_reason::VERDICT_CELLS,
+    drop_reason::{OBSERVED_CELL, VERDICT_CELLS},
     event::Event,
     flow::{Direction, FlowEntry, FlowKey},
     interface::{INTERFACE_CELLS, Interface},
@@ -22,6 +22,8 @@ use lb_common::{
         MAX_NODES, MAX_SERVICES, MAX_SNAT_POOLS, NO_NODE, Node, Outbound, Ring, SNAT_POOL_WORDS,
         Service, ServiceKey,
     },
+    settings::{AnswerBudget, Settings},
+    transaction::{MAX_TRANSACTIONS, Transaction},
 };
 use lb_ebpf::tables::{FlowSlot, InsertError, Route, Table, Tables};
 
@@ -66,6 +68,16 @@ static OUTBOUND: HashMap<ServiceKey, Outbound, { (MAX_SERVICES * MAX_NODES) as u
     HashMap::new();
 #[btf_map]
 static ROUTES: LruHashMap<Destination, CachedRoute, 65_536> = LruHashMap::new();
+#[btf_map]
+static TRANSACTIONS: LruHashMap<Transaction, u32, { MAX_TRANSACTIONS as usize }> =
+    LruHashMap::new();
+#[btf_map]
+static SETTINGS: Array<Settings, 1> = Array::new();
+#[btf_map]
+static ANSWERS: PerCpuArray<AnswerBudget, 1> = PerCpuArray::new();
+// A flow entry before it is inserted.
+#[btf_map]
+static DRAFT: PerCpuArray<FlowEntry, 1> = PerCpuArray::new();
 #[btf_map]
 static EVENTS: RingBuf<Event, 65_536> = RingBuf::new();
 
@@ -162,7 +174,18 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn insert(&self, table: Table, key: &FlowKey, entry: &FlowEntry) -> Result<(), InsertError> {
+    fn insert(
+        &self,
+        table: Table,
+        key: &FlowKey,
+        write: impl FnOnce(&mut FlowEntry),
+    ) -> Result<(), InsertError> {
+        // There is always a cell 0; the verifier does not know.
+        let draft = DRAFT.get_ptr_mut(0).ok_or(InsertError::Full)?;
+        // SAFETY: the cell of this CPU, and the program is not interrupted by itself.
+        let entry = unsafe { &mut *draft };
+        write(entry);
+        let entry = &*entry;
         match table {
             Table::Established => FLOWS.insert(key, entry, u64::from(BPF_NOEXIST)),
             Table::HalfOpen => HALF_OPEN.insert(key, entry, u64::from(BPF_NOEXIST)),
@@ -307,6 +330,36 @@ impl Tables for Maps<'_> {
     fn cache_route(&self, key: &FlowKey, route: &CachedRoute) {
         // Without a place in the cache the next packet asks again.
         let _ = ROUTES.insert(destination(key), route, 0);
+    }
+
+    #[inline(always)]
+    fn asked_vip(&self, transaction: &Transaction) -> Option<u32> {
+        // SAFETY: copied before anything else happens.
+        unsafe { TRANSACTIONS.get(transaction) }.copied()
+    }
+
+    #[inline(always)]
+    fn remember(&self, transaction: &Transaction, now: u32) {
+        // Without a place in the table the client hears nothing and asks again.
+        let _ = TRANSACTIONS.insert(transaction, now, 0);
+    }
+
+    #[inline(always)]
+    fn settings(&self) -> Settings {
+        SETTINGS.get(0).copied().unwrap_or_default()
+    }
+
+    #[inline(always)]
+    fn may_answer(&self, now: u32, per_second: u32) -> bool {
+        ANSWERS.get_ptr_mut(0).is_some_and(|budget| {
+            // SAFETY: as in `count`.
+            unsafe { &mut *budget }.take(now, per_second)
+        })
+    }
+
+    #[inline(always)]
+    fn count_observed(&self) {
+        count_verdict(OBSERVED_CELL);
     }
 
     #[inline(always)]

@@ -1,10 +1,13 @@
 //! A packet of a confirmed flow.
 
-use lb_common::flow::{Direction, FlowState};
+use lb_common::{
+    flow::{Direction, FlowState},
+    service::Treatment,
+};
 
-use super::removal;
+use super::{asked, removal};
 use crate::{
-    packet::{Packet, TcpFlags},
+    packet::{Packet, TcpFlags, Transport},
     tables::{FlowSlot, Table, Tables},
     tcp_state,
 };
@@ -12,9 +15,13 @@ use crate::{
 /// True when the packet belongs to the flow whose entry is `flow`; false when it opens a new one, and
 /// this one is gone.
 #[inline(always)]
-pub fn goes_on<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T) -> bool {
+pub fn goes_on<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T, now: u32) -> bool {
     let flags = packet.tcp.flags;
-    let state = flow.with(|entry| entry.state);
+    let (state, treatment) = flow.with(|entry| (entry.state, entry.treatment));
+    if packet.transport == Transport::Udp {
+        return treatment != Treatment::Dnat as u8
+            || asked::is_of_vip(packet, flow, Table::Established, tables, now);
+    }
     if !flags.any(TcpFlags::LIFECYCLE) && state == FlowState::ESTABLISHED {
         return true;
     }

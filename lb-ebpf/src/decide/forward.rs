@@ -1,43 +1,41 @@
 //! The last step of every flow: its counters, its next hop, its verdict.
 
 use lb_common::{
-    drop_reason::DropReason,
-    flow::{FlowKey, Rewrite},
-    net::Port,
-    service::node_cell,
+    drop_reason::DropReason, flow::FlowKey, net::Port, next_hop::NextHop, service::node_cell,
 };
 
 use crate::{
     adjacency,
     packet::Packet,
     tables::{FlowSlot, Tables},
-    verdict::{Forward, Verdict},
+    verdict::{Verdict, Way},
 };
 
 /// Sends a packet on as the entry of its flow says.
 #[inline(always)]
-pub fn through<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T, now: u32) -> Verdict {
+pub fn through<T: Tables>(
+    packet: &Packet,
+    flow: &T::Slot,
+    tables: &T,
+    now: u32,
+    way: &mut Way,
+) -> Verdict {
     if packet.ttl <= 1 {
         return Verdict::Drop(DropReason::TtlExpired);
     }
-    let (rewrite, cell, generation, counters, direction) = flow.with(|entry| {
-        (
-            entry.rewrite,
-            entry.next_hop,
-            entry.generation,
-            node_cell(entry.service, entry.node),
-            entry.direction,
-        )
+    let (cell, generation) = flow.with(|entry| {
+        way.rewrite = entry.rewrite;
+        way.node_cell = node_cell(entry.service, entry.node);
+        way.direction = entry.direction;
+        (entry.next_hop, entry.generation)
     });
-    let next_hop = match tables.next_hop(cell) {
-        Some(held) if held.interface != 0 && held.generation == generation => held,
-        _ => match look_up(packet, &rewrite, flow, tables) {
-            Ok(next_hop) => next_hop,
-            Err(reason) => return Verdict::Drop(reason),
-        },
-    };
-    if packet.length > next_hop.mtu {
-        return Verdict::Drop(DropReason::TooBig);
+    match tables.next_hop(cell) {
+        Some(held) if held.interface != 0 && held.generation == generation => way.next_hop = held,
+        _ => {
+            if let Some(reason) = look_up(packet, flow, tables, &mut way.next_hop) {
+                return Verdict::Drop(reason);
+            }
+        }
     }
     flow.with(|entry| {
         entry.packets += 1;
@@ -47,32 +45,35 @@ pub fn through<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T, now: u32)
             entry.last_seen = now;
         }
     });
-    Verdict::Forward(Forward {
-        rewrite,
-        next_hop,
-        node_cell: counters,
-        direction,
-    })
+    Verdict::Forward
 }
 
-/// Finds the next hop of a flow that has none, or whose routes have changed since.
+/// Finds the next hop of a flow that has none, or whose routes have changed since; the reason where there
+/// is none.
 #[inline(never)]
 fn look_up<T: Tables>(
     packet: &Packet,
-    rewrite: &Rewrite,
     flow: &T::Slot,
     tables: &T,
-) -> Result<lb_common::next_hop::NextHop, DropReason> {
+    next_hop: &mut NextHop,
+) -> Option<DropReason> {
+    let (source, destination) =
+        flow.with(|entry| (entry.rewrite.source, entry.rewrite.destination));
     let rewritten = FlowKey::from_wire(
         packet.zone,
         packet.key.protocol,
-        (rewrite.source, Port::default()),
-        (rewrite.destination, Port::default()),
+        (source, Port::default()),
+        (destination, Port::default()),
     );
-    let adjacency = adjacency::look_up(tables, packet.zone, &rewritten)?;
-    flow.with(|entry| {
-        entry.next_hop = adjacency.cell;
-        entry.generation = adjacency.generation;
-    });
-    Ok(adjacency.next_hop)
+    match adjacency::look_up(tables, packet.zone, &rewritten) {
+        Ok(adjacency) => {
+            flow.with(|entry| {
+                entry.next_hop = adjacency.cell;
+                entry.generation = adjacency.generation;
+            });
+            *next_hop = adjacency.next_hop;
+            None
+        }
+        Err(reason) => Some(reason),
+    }
 }

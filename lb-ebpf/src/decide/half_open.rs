@@ -7,9 +7,10 @@
 use lb_common::{
     drop_reason::DropReason,
     flow::{Direction, FlowKey, FlowState},
+    service::Treatment,
 };
 
-use super::{Found, established, removal};
+use super::{Found, asked, established, removal};
 use crate::{
     packet::{Packet, TcpFlags, Transport},
     tables::{FlowSlot, InsertError, Table, Tables},
@@ -19,12 +20,19 @@ use crate::{
 /// Takes the half-open flow of a packet, if it has one, a step further. [`Found::None`] also when the
 /// packet opens a new flow, and the old one is gone.
 #[inline(never)]
-pub fn advance<T: Tables>(packet: &Packet, tables: &T) -> Found {
+pub fn advance<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
     let Some(flow) = tables.flow(Table::HalfOpen, &packet.key) else {
         return Found::None;
     };
     let flow = &flow;
-    let (rewrite, direction) = flow.with(|entry| (entry.rewrite, entry.direction));
+    let (rewrite, direction, treatment) =
+        flow.with(|entry| (entry.rewrite, entry.direction, entry.treatment));
+    if packet.transport == Transport::Udp
+        && treatment == Treatment::Dnat as u8
+        && !asked::is_of_vip(packet, flow, Table::HalfOpen, tables, now)
+    {
+        return Found::None;
+    }
     let peer = packet.key.answer_to(&rewrite);
     if direction == Direction::TO_CLIENT {
         answered(packet, flow, &peer, tables);
@@ -132,11 +140,13 @@ fn confirm<T: Tables>(packet: &Packet, flow: &T::Slot, answer: &FlowKey, tables:
 /// Copies one direction; false when the table is full.
 #[inline(always)]
 fn copy<T: Tables>(key: &FlowKey, flow: &T::Slot, tables: &T) -> bool {
-    let mut entry = flow.with(|entry| *entry);
-    // A RST or FIN of the node that overtook the client's acknowledgment still counts.
-    if !entry.state.is_closing() {
-        entry.state = FlowState::ESTABLISHED;
-    }
+    let inserted = tables.insert(Table::Established, key, |entry| {
+        flow.with(|half_open| *entry = *half_open);
+        // A RST or FIN of the node that overtook the client's acknowledgment still counts.
+        if !entry.state.is_closing() {
+            entry.state = FlowState::ESTABLISHED;
+        }
+    });
     // That it is there already is as good: another CPU does the same for the client's next packet.
-    tables.insert(Table::Established, key, &entry) != Err(InsertError::Full)
+    inserted != Err(InsertError::Full)
 }

@@ -7,7 +7,7 @@ use lb_common::{
     service::{NO_NODE, Service, ServiceKey, node_cell},
 };
 
-use super::{Found, removal, unclaimed};
+use super::{Found, asked, removal, unclaimed};
 use crate::{
     packet::{Packet, Transport},
     snat_port::{self, Range},
@@ -56,6 +56,9 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
         return Found::Refused(reason);
     }
     tables.count_opened(cell);
+    if !treatment::is_snat(&service) {
+        asked::first(packet, &node, tables, now);
+    }
     Found::HalfOpen
 }
 
@@ -128,7 +131,7 @@ pub fn enter<T: Tables>(
     Ok(())
 }
 
-/// Enters one direction. A subprogram for the sake of its stack: an entry is 64 bytes.
+/// Enters one direction.
 #[inline(never)]
 fn insert<T: Tables>(
     opening: &Opening,
@@ -137,5 +140,7 @@ fn insert<T: Tables>(
     direction: Direction,
     tables: &T,
 ) -> Result<(), InsertError> {
-    tables.insert(Table::HalfOpen, key, &opening.entry(rewrite, direction))
+    tables.insert(Table::HalfOpen, key, |entry| {
+        *entry = opening.entry(rewrite, direction);
+    })
 }

@@ -9,7 +9,7 @@ use lb_common::{
     policy::{NodeAddress, Question},
 };
 
-use super::Found;
+use super::{Found, asked};
 use crate::{
     adjacency,
     packet::{Packet, TcpFlags, Transport},
@@ -21,8 +21,15 @@ use crate::{
 #[inline(never)]
 pub fn judge<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found {
     let key = &packet.key;
-    let to_node = tables.node_address(key.destination, |address| judge_by(address, packet, false));
-    let found = if let Some(found) = to_node {
+    let to_node = tables.node_address(key.destination, |address| {
+        let is_balanced_too =
+            packet.transport == Transport::Udp && key.destination_port == address.balanced_udp;
+        (judge_by(address, packet, false), is_balanced_too)
+    });
+    let found = if let Some((found, is_balanced_too)) = to_node {
+        if is_balanced_too {
+            asked::of_node(packet, tables);
+        }
         found
     } else {
         match tables.node_address(key.source, |address| judge_by(address, packet, true)) {
@@ -30,16 +37,16 @@ pub fn judge<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> 
             _ => Found::None,
         }
     };
+    let found = if found == Found::Refused(DropReason::Policy) && tables.settings().observe != 0 {
+        tables.count_observed();
+        Found::Routed
+    } else {
+        found
+    };
     if found != Found::Routed {
         return found;
     }
-    match way(packet, tables) {
-        Ok(way) => {
-            *next_hop = way;
-            Found::Routed
-        }
-        Err(reason) => Found::Refused(reason),
-    }
+    way(packet, tables, next_hop)
 }
 
 #[inline(always)]
@@ -58,13 +65,13 @@ fn passes(packet: &Packet, from_node: bool, address: &NodeAddress) -> bool {
     let flags = packet.tcp.flags;
     let opens = match packet.transport {
         Transport::Tcp => flags.any(TcpFlags::SYN) && !flags.any(TcpFlags::ACK),
-        Transport::Udp => false,
         // Path MTU discovery of the media depends on them (RFC 1191).
         Transport::IcmpError => return true,
         // Media may come in fragments. The ports are those of the first one's packet, and without
         // state it cannot be asked for.
         Transport::Fragment => return packet.key.protocol == Protocol::Udp as u8,
-        Transport::Other => return false,
+        // A protocol without ports is one that no rule names.
+        Transport::Udp | Transport::Other => false,
     };
     let (source, destination) = (
         packet.key.source_port.number(),
@@ -84,33 +91,38 @@ fn passes(packet: &Packet, from_node: bool, address: &NodeAddress) -> bool {
     })
 }
 
-/// The next hop to the packet's destination, from the cache while it is good.
+/// Finds the next hop to the packet's destination, in the cache while that is good.
 #[inline(always)]
-fn way<T: Tables>(packet: &Packet, tables: &T) -> Result<NextHop, DropReason> {
+fn way<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found {
     if packet.ttl <= 1 {
-        return Err(DropReason::TtlExpired);
+        return Found::Refused(DropReason::TtlExpired);
     }
-    let next_hop = if let Some(next_hop) = cached(&packet.key, tables) {
-        next_hop
-    } else {
-        let found = adjacency::look_up(tables, packet.zone, &packet.key)?;
+    if !cached(&packet.key, tables, next_hop) {
+        let found = match adjacency::look_up(tables, packet.zone, &packet.key) {
+            Ok(found) => found,
+            Err(reason) => return Found::Refused(reason),
+        };
         let route = CachedRoute {
             cell: found.cell,
             generation: found.generation,
         };
         tables.cache_route(&packet.key, &route);
-        found.next_hop
-    };
-    if packet.length > next_hop.mtu {
-        return Err(DropReason::TooBig);
+        *next_hop = found.next_hop;
     }
-    Ok(next_hop)
+    Found::Routed
 }
 
+/// True where the cache knows the way.
 #[inline(always)]
-fn cached<T: Tables>(key: &FlowKey, tables: &T) -> Option<NextHop> {
-    let route = tables.cached_route(key)?;
-    tables
-        .next_hop(route.cell)
-        .filter(|held| held.interface != 0 && held.generation == route.generation)
+fn cached<T: Tables>(key: &FlowKey, tables: &T, next_hop: &mut NextHop) -> bool {
+    let Some(route) = tables.cached_route(key) else {
+        return false;
+    };
+    match tables.next_hop(route.cell) {
+        Some(held) if held.interface != 0 && held.generation == route.generation => {
+            *next_hop = held;
+            true
+        }
+        _ => false,
+    }
 }

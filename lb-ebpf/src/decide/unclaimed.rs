@@ -25,6 +25,13 @@ pub fn judge<T: Tables>(packet: &Packet, tables: &T) -> Found {
         {
             Found::None
         }
+        // A node that still answers a flow that is gone.
+        Transport::Tcp
+            if !packet.tcp.flags.opens()
+                && tables.node_address(packet.key.source, |_| ()).is_some() =>
+        {
+            Found::Refused(DropReason::NoFlow)
+        }
         Transport::Tcp | Transport::Udp => Found::Refused(DropReason::PortClosed),
         Transport::Fragment => Found::Refused(DropReason::Fragment),
         // Echo and the like: the kernel answers for its addresses.

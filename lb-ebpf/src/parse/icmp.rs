@@ -24,8 +24,14 @@ impl Header for IcmpHeader {}
 /// Number of ICMP in the IP header.
 pub const PROTOCOL: u8 = 1;
 
-const DESTINATION_UNREACHABLE: u8 = 3;
-const TIME_EXCEEDED: u8 = 11;
+/// "Destination unreachable" (RFC 792).
+pub const DESTINATION_UNREACHABLE: u8 = 3;
+/// Its code for a port that nobody listens on.
+pub const PORT_UNREACHABLE: u8 = 3;
+/// Its code for a packet that does not fit the next link and may not be fragmented (RFC 1191).
+pub const FRAGMENTATION_NEEDED: u8 = 4;
+/// "Time exceeded" (RFC 792); code 0 for the time to live.
+pub const TIME_EXCEEDED: u8 = 11;
 const PARAMETER_PROBLEM: u8 = 12;
 
 /// True for a message about another packet (RFC 1122, section 3.2.2).

@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::{ethernet, icmp, tcp, udp};
 use crate::{
     frame::{Frame, Header},
-    packet::{Packet, Tcp, Transport},
+    packet::{Packet, Stun, Tcp, Transport},
 };
 
 /// An IPv4 header without its options.
@@ -69,6 +69,7 @@ pub fn parse(frame: &mut impl Frame, zone: Zone) -> Result<Packet, DropReason> {
     let transport_at = AT + header_length;
     let payload = usize::from(length) - header_length;
     let mut state = Tcp::default();
+    let mut stun = Stun::default();
     let (transport, source_port, destination_port) = if ip.fragment & FRAGMENT_MASK != 0 {
         (Transport::Fragment, Port::default(), Port::default())
     } else if ip.protocol == Protocol::Tcp as u8 {
@@ -77,6 +78,7 @@ pub fn parse(frame: &mut impl Frame, zone: Zone) -> Result<Packet, DropReason> {
         (Transport::Tcp, tcp.source, tcp.destination)
     } else if ip.protocol == Protocol::Udp as u8 {
         let udp = udp::parse(frame, transport_at, payload)?;
+        stun = udp.stun;
         (Transport::Udp, udp.source, udp.destination)
     } else if ip.protocol == icmp::PROTOCOL && icmp::is_error(frame, transport_at, payload)? {
         (Transport::IcmpError, Port::default(), Port::default())
@@ -93,6 +95,7 @@ pub fn parse(frame: &mut impl Frame, zone: Zone) -> Result<Packet, DropReason> {
         zone,
         transport,
         tcp: state,
+        stun,
         transport_at: transport_at as u8,
         length,
         ttl: ip.ttl,

@@ -3,7 +3,11 @@
 use lb_common::{drop_reason::DropReason, net::Port};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::frame::{Frame, Header};
+use super::stun;
+use crate::{
+    frame::{Frame, Header},
+    packet::Stun,
+};
 
 /// A UDP header.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -21,9 +25,19 @@ pub struct UdpHeader {
 
 impl Header for UdpHeader {}
 
+/// What [`parse`] finds.
+pub struct Parsed {
+    /// Source port.
+    pub source: Port,
+    /// Destination port.
+    pub destination: Port,
+    /// What it is to STUN.
+    pub stun: Stun,
+}
+
 /// Reads the UDP header `at` bytes into the frame, in an IP payload of `payload` bytes.
 #[inline(always)]
-pub fn parse(frame: &mut impl Frame, at: usize, payload: usize) -> Result<UdpHeader, DropReason> {
+pub fn parse(frame: &mut impl Frame, at: usize, payload: usize) -> Result<Parsed, DropReason> {
     let udp = frame
         .header(at, |udp: &mut UdpHeader| *udp)
         .ok_or(DropReason::UdpHeader)?;
@@ -31,5 +45,13 @@ pub fn parse(frame: &mut impl Frame, at: usize, payload: usize) -> Result<UdpHea
     if length < size_of::<UdpHeader>() || length > payload {
         return Err(DropReason::UdpHeader);
     }
-    Ok(udp)
+    Ok(Parsed {
+        source: udp.source,
+        destination: udp.destination,
+        stun: stun::read(
+            frame,
+            at + size_of::<UdpHeader>(),
+            length - size_of::<UdpHeader>(),
+        ),
+    })
 }

@@ -2,12 +2,14 @@
 
 use lb_common::drop_reason::DropReason;
 use lb_ebpf::{
+    answer,
     apply::{apply, apply_route},
     decide::decide,
     frame::{Frame, Header},
+    packet::Packet,
     parse::{Parsed, parse},
     tables::Tables as _,
-    verdict::Verdict,
+    verdict::{Verdict, Way},
 };
 
 use super::{
@@ -39,11 +41,46 @@ impl Host {
     }
 }
 
+impl Host {
+    fn refuse(
+        &self,
+        mut bytes: Vec<u8>,
+        packet: &Packet,
+        reason: DropReason,
+        mtu: u16,
+        ingress: u32,
+    ) -> Outcome {
+        assert_ne!(reason, DropReason::Passed);
+        let mut frame = Bytes(&mut bytes);
+        match answer::write(
+            &mut frame,
+            packet,
+            reason,
+            mtu,
+            ingress,
+            &self.tables,
+            self.now,
+        ) {
+            Some(()) => Outcome::Answered(reason, bytes),
+            None => Outcome::Dropped(reason),
+        }
+    }
+}
+
 struct Bytes<'a>(&'a mut Vec<u8>);
 
 impl Frame for Bytes<'_> {
     fn length(&self) -> usize {
         self.0.len()
+    }
+
+    fn truncate(&mut self, length: usize) -> Option<()> {
+        (length <= self.0.len()).then(|| self.0.truncate(length))
+    }
+
+    fn grow_front(&mut self, bytes: usize) -> Option<()> {
+        self.0.splice(0..0, std::iter::repeat_n(0xa5, bytes));
+        Some(())
     }
 
     fn header<H: Header, R>(&mut self, at: usize, f: impl FnOnce(&mut H) -> R) -> Option<R> {
@@ -68,25 +105,24 @@ impl Runner for Host {
             Ok(Parsed::Foreign) => return Outcome::Passed,
             Err(reason) => return Outcome::Dropped(reason),
         };
-        match decide(&packet, &self.tables, self.now) {
-            Verdict::Forward(to) => match apply(&mut Bytes(&mut bytes), &packet, &to) {
-                Ok(()) if to.next_hop.interface == index => Outcome::Returned(bytes),
+        let mut way = Way::default();
+        let verdict = decide(&packet, &self.tables, self.now, &mut way);
+        let sent = match verdict {
+            Verdict::Forward => apply(&mut Bytes(&mut bytes), &packet, &way),
+            Verdict::Route => apply_route(&mut Bytes(&mut bytes), &packet, &way.next_hop),
+            Verdict::Pass | Verdict::Drop(_) => Ok(()),
+        };
+        match verdict {
+            Verdict::Forward | Verdict::Route => match sent {
+                Ok(()) if way.next_hop.interface == index => Outcome::Returned(bytes),
                 Ok(()) => Outcome::Redirected(bytes),
-                Err(reason) => Outcome::Dropped(reason),
-            },
-            Verdict::Route(to) => match apply_route(&mut Bytes(&mut bytes), &to) {
-                Ok(()) if to.interface == index => Outcome::Returned(bytes),
-                Ok(()) => Outcome::Redirected(bytes),
-                Err(reason) => Outcome::Dropped(reason),
+                Err(reason) => self.refuse(bytes, &packet, reason, way.next_hop.mtu, index),
             },
             Verdict::Pass => {
                 assert_eq!(bytes, frame, "a packet for the kernel was changed");
                 Outcome::Passed
             }
-            Verdict::Drop(reason) => {
-                assert_ne!(reason, DropReason::Passed);
-                Outcome::Dropped(reason)
-            }
+            Verdict::Drop(reason) => self.refuse(bytes, &packet, reason, 0, index),
         }
     }
 

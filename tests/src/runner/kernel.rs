@@ -4,7 +4,11 @@
 use std::{fs, process::Command};
 
 use aya::programs::{TestRun as _, TestRunOptions};
-use lb_common::{drop_reason::DropReason, interface::Interface, net::Mac};
+use lb_common::{
+    drop_reason::{ANSWERED_CELL, DropReason},
+    interface::Interface,
+    net::{Ip4, Mac},
+};
 use lb_daemon::{
     contents::{self, Contents},
     datapath::{Attached, Datapath, FlowTable, Sizes},
@@ -69,6 +73,7 @@ fn attach(datapath: &mut Datapath, port: Port) -> Attached {
         mac: Mac::new(port.mac()),
         zone: u8::from(port == Port::Int0),
         reserved: 0,
+        address: Ip4::from_octets(port.own_address()),
     };
     datapath
         .set_interface(port.name(), &interface)
@@ -87,7 +92,8 @@ fn interfaces() {
         let name = port.name();
         let mac = hex(port.mac());
         script += &format!("link add {name} address {mac} type veth peer name {name}p\n");
-        script += &format!("address add {} dev {name}\n", port.address());
+        let [a, b, c, d] = port.own_address();
+        script += &format!("address add {a}.{b}.{c}.{d}/24 dev {name}\n");
         script += &format!("link set {name} up\nlink set {name}p up\n");
     }
     for known in &NEIGHBOURS {
@@ -120,7 +126,8 @@ impl Runner for Kernel {
             .into_iter()
             .flat_map(u32::to_ne_bytes)
             .collect();
-        let mut out = vec![0; frame.len()];
+        // An ICMP error about a short packet is longer than the packet.
+        let mut out = vec![0; frame.len() + 64];
         let program = self
             .datapath
             .program()
@@ -150,7 +157,14 @@ impl Runner for Kernel {
                 assert_eq!(out, frame, "a packet for the kernel was changed");
                 Outcome::Passed
             }
-            3 => Outcome::Returned(out),
+            3 => {
+                let before = self.count();
+                if self.verdicts[ANSWERED_CELL as usize] > before[ANSWERED_CELL as usize] {
+                    Outcome::Answered(reason(&before, &self.verdicts), out)
+                } else {
+                    Outcome::Returned(out)
+                }
+            }
             4 => Outcome::Redirected(out),
             other => panic!("XDP action {other}"),
         }

@@ -14,9 +14,13 @@ use lb_common::{
     next_hop::{CachedRoute, Neighbour, NextHop},
     policy::NodeAddress,
     service::{Node, Outbound, SNAT_POOL_WORDS, Service, ServiceKey},
+    settings::{AnswerBudget, Settings},
+    transaction::Transaction,
 };
 use lb_daemon::contents::Contents;
 use lb_ebpf::tables::{FlowSlot, InsertError, Route, Table, Tables};
+
+use zerocopy::FromBytes as _;
 
 use super::{NEIGHBOURS, Port};
 
@@ -31,6 +35,10 @@ pub struct PlainTables {
     next_hops: RefCell<HashMap<u32, NextHop>>,
     cells: RefCell<HashMap<Neighbour, u32>>,
     routes: RefCell<HashMap<(Ip4, u8), CachedRoute>>,
+    transactions: RefCell<HashMap<Transaction, u32>>,
+    answers: RefCell<AnswerBudget>,
+    /// Packets that passed although no rule names them.
+    pub observed: Cell<u64>,
     /// Raised by tests that change routes.
     pub generation: Cell<u32>,
     /// What the daemon would have heard.
@@ -59,6 +67,9 @@ impl PlainTables {
             next_hops: RefCell::default(),
             cells: RefCell::default(),
             routes: RefCell::default(),
+            transactions: RefCell::default(),
+            answers: RefCell::default(),
+            observed: Cell::new(0),
             generation: Cell::new(0),
             events: RefCell::default(),
         }
@@ -101,7 +112,12 @@ impl Tables for PlainTables {
         self.table(table).borrow().get(key).cloned().map(PlainSlot)
     }
 
-    fn insert(&self, table: Table, key: &FlowKey, entry: &FlowEntry) -> Result<(), InsertError> {
+    fn insert(
+        &self,
+        table: Table,
+        key: &FlowKey,
+        write: impl FnOnce(&mut FlowEntry),
+    ) -> Result<(), InsertError> {
         let name = match table {
             Table::Established => "established",
             Table::HalfOpen => "half-open",
@@ -113,7 +129,11 @@ impl Tables for PlainTables {
         if flows.len() >= self.capacity[name] {
             return Err(InsertError::Full);
         }
-        flows.insert(*key, Rc::new(RefCell::new(*entry)));
+        // The real one is full of the entry before.
+        let mut entry = FlowEntry::read_from_bytes(&[0xa5; size_of::<FlowEntry>()])
+            .unwrap_or_else(|error| panic!("{error}"));
+        write(&mut entry);
+        flows.insert(*key, Rc::new(RefCell::new(entry)));
         Ok(())
     }
 
@@ -249,6 +269,7 @@ impl Tables for PlainTables {
             mac: Mac::new(port.mac()),
             zone: u8::from(port == Port::Int0),
             reserved: 0,
+            address: Ip4::from_octets(port.own_address()),
         })
     }
 
@@ -267,6 +288,26 @@ impl Tables for PlainTables {
     fn cache_route(&self, key: &FlowKey, route: &CachedRoute) {
         let mut routes = self.routes.borrow_mut();
         routes.insert((key.destination, key.zone()), *route);
+    }
+
+    fn asked_vip(&self, transaction: &Transaction) -> Option<u32> {
+        self.transactions.borrow().get(transaction).copied()
+    }
+
+    fn remember(&self, transaction: &Transaction, now: u32) {
+        self.transactions.borrow_mut().insert(*transaction, now);
+    }
+
+    fn settings(&self) -> Settings {
+        self.contents.settings
+    }
+
+    fn may_answer(&self, now: u32, per_second: u32) -> bool {
+        self.answers.borrow_mut().take(now, per_second)
+    }
+
+    fn count_observed(&self) {
+        self.observed.set(self.observed.get() + 1);
     }
 
     fn notify(&self, event: &Event) {
