@@ -30,6 +30,7 @@ use crate::{
     neighbours::Neighbours,
     network::{self, Link, Network, NetworkEvent, NetworkEvents},
     plan::Plan,
+    service_manager::{self, Watchdog},
     view,
 };
 
@@ -273,6 +274,7 @@ impl Controller {
             self.plan.pool
         );
         let outcome = self.serve().await;
+        service_manager::stopping();
         self.stop().await;
         info!(
             "stopped; the data path goes on, with the flows and nodes that it has, until `edgelb run` takes it over or `edgelb detach` takes it off"
@@ -286,6 +288,8 @@ impl Controller {
         let mut hang_up = signal(SignalKind::hangup())?;
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut watchdog = Watchdog::new();
+        service_manager::ready();
         loop {
             tokio::select! {
                 _ = terminate.recv() => { info!("stopping: SIGTERM"); return Ok(()); }
@@ -295,6 +299,7 @@ impl Controller {
                         warn!("not reloaded, everything is as it was: {error:#}");
                     }
                 }
+                () = watchdog.due() => Watchdog::alive(),
                 _ = sweep.tick() => {
                     let start = Instant::now();
                     outlive(self.sweep());

@@ -20,5 +20,6 @@ pub mod network;
 pub mod node_state;
 pub mod plan;
 pub mod port_table;
+pub mod service_manager;
 pub mod snapshot;
 pub mod view;

@@ -17,6 +17,7 @@ use crate::{
     datapath,
     network::Link,
     plan::Plan,
+    service_manager,
 };
 
 impl Controller {
@@ -26,6 +27,13 @@ impl Controller {
     ///
     /// Why it cannot be applied; everything is as it was then.
     pub(super) async fn reload(&mut self) -> Result<Vec<String>> {
+        service_manager::reloading();
+        let outcome = self.apply_file().await;
+        service_manager::ready();
+        outcome
+    }
+
+    async fn apply_file(&mut self) -> Result<Vec<String>> {
         let begun = Instant::now();
         let (config, warnings) = Config::load_with_warnings(&self.config)?;
         let plan = Plan::of(&config);

@@ -86,6 +86,11 @@ impl Process {
         Ok(())
     }
 
+    /// Its process number.
+    pub fn number(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) -> Result<()> {
         Ok(kill(Pid::from_raw(self.child.id().cast_signed()), signal)?)
