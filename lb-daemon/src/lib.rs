@@ -11,6 +11,7 @@ pub mod contents;
 pub mod controller;
 pub mod datapath;
 pub mod expiry;
+pub mod health;
 pub mod indexes;
 pub mod logging;
 pub mod maglev;

@@ -1,0 +1,4 @@
+//! Health checks: whether the nodes of a service answer.
+
+pub mod message;
+pub mod verdict;
