@@ -6,6 +6,7 @@ mod address;
 mod check;
 mod document;
 mod error;
+mod health;
 mod parse;
 pub mod paths;
 mod warn;
@@ -23,7 +24,10 @@ use lb_common::{
     service::{FIRST_OWN_PORT, Treatment},
 };
 
-pub use self::error::{Error, Problem, Warning};
+pub use self::{
+    error::{Error, Problem, Warning},
+    health::{Check, Health, ServiceHealth, Settings, Tls},
+};
 use ipnet::Ipv4Net;
 
 /// A valid configuration.
@@ -43,6 +47,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[health]`.
+    pub health: Health,
 }
 
 /// `[pool]`.

@@ -12,7 +12,7 @@ use lb_common::{
 };
 
 use crate::config::{Config, Role};
-pub use crate::config::{Limits, Timeouts};
+pub use crate::config::{Health, Limits, Timeouts};
 
 /// Everything that the data path is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ pub struct Plan {
     pub timeouts: Timeouts,
     /// Sizes.
     pub limits: Limits,
+    /// How the nodes are checked.
+    pub health: Health,
 }
 
 /// Connections of the nodes to one port outside, which leave from a VIP.
@@ -231,6 +233,7 @@ impl Plan {
             services,
             timeouts: config.timeouts,
             limits: config.limits.clone(),
+            health: config.health.clone(),
         }
     }
 }

@@ -10,9 +10,11 @@ use lb_common::{
 use toml::de::DeTable;
 
 use super::{
-    Config, Interfaces, Limits, Node, Pool, Problem, Role, Roles, Service, ServiceNode, Timeouts,
+    Config, Health, Interfaces, Limits, Node, Pool, Problem, Role, Roles, Service, ServiceNode,
+    Timeouts,
     address::{host_address, listen_address, network, port_range, socket_address},
     document::{Place, Section, Text, Value, syntax_errors},
+    health,
 };
 
 /// A configuration whose values are each right, and where those stand that must fit together.
@@ -33,6 +35,8 @@ pub struct Located {
     pub services: Vec<ServicePlaces>,
     /// Place of `timeouts.tcp_established`, where it is set.
     pub tcp_established: Option<Place>,
+    /// Places of each of `[[health.services]]`.
+    pub health: Vec<health::Places>,
 }
 
 /// Where the parts of one of `[[services]]` stand that must fit with others.
@@ -94,10 +98,17 @@ pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
             .map(|section| limits(section, problems)),
         None => Some(Limits::default()),
     };
+    let health = match file.take("health") {
+        Some(value) => value
+            .section(problems)
+            .map(|section| health::health(section, problems)),
+        None => Some((Health::default(), Vec::new())),
+    };
     file.finish(problems);
 
     let (vips, nodes, services) = (vips?, nodes?, services?);
     let (timeouts, tcp_established) = timeouts?;
+    let (health, health_places) = health?;
     let (node_configs, node_places): (Vec<Node>, Vec<_>) = nodes.into_iter().unzip();
     let (service_configs, service_places): (Vec<Service>, Vec<_>) = services.into_iter().unzip();
     Some(Located {
@@ -109,6 +120,7 @@ pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
             services: service_configs,
             timeouts,
             limits: limits?,
+            health,
         },
         internal_networks: internal_networks?,
         interfaces: interface_places?,
@@ -117,6 +129,7 @@ pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
         nodes: node_places,
         services: service_places,
         tcp_established,
+        health: health_places,
     })
 }
 
