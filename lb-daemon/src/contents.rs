@@ -15,6 +15,7 @@ use crate::{
     indexes::{Indexes, ServiceId, TooLarge},
     maglev::{self, Candidate},
     plan::{Plan, PlannedNodeAddress, PlannedOutbound, PlannedService},
+    takers::Takers,
 };
 
 /// The maps that follow from the configuration.
@@ -43,11 +44,12 @@ impl Contents {
     pub fn of(plan: &Plan) -> Result<Self, TooLarge> {
         let mut indexes = Indexes::default();
         indexes.assign(plan)?;
-        Ok(Self::with(plan, &indexes))
+        Ok(Self::with(plan, &indexes, &Takers::default()))
     }
 
-    /// The maps for `plan`, to all of which `indexes` has assigned an index.
-    pub fn with(plan: &Plan, indexes: &Indexes) -> Self {
+    /// The maps for `plan`, to all of which `indexes` has assigned an index. New flows go to `takers`
+    /// alone.
+    pub fn with(plan: &Plan, indexes: &Indexes, takers: &Takers) -> Self {
         let mut contents = Self {
             vips: plan
                 .vips
@@ -58,7 +60,7 @@ impl Contents {
             ..Self::default()
         };
         for service in &plan.services {
-            contents.add(service, plan, indexes);
+            contents.add(service, plan, indexes, takers);
         }
         for outbound in &plan.outbound {
             contents.add_outbound(outbound, plan, indexes);
@@ -66,7 +68,7 @@ impl Contents {
         contents
     }
 
-    fn add(&mut self, service: &PlannedService, plan: &Plan, indexes: &Indexes) {
+    fn add(&mut self, service: &PlannedService, plan: &Plan, indexes: &Indexes, takers: &Takers) {
         let id = ServiceId::from(service);
         let (ServiceId::Balanced(key) | ServiceId::Outbound(key)) = id;
         let Some(index) = indexes.service(id) else {
@@ -100,11 +102,13 @@ impl Contents {
                     snat_pool: snat_pool.unwrap_or(NO_POOL),
                 },
             );
-            candidates.push(Candidate {
-                name: &node.name,
-                index: number as u8,
-                weight: node.weight,
-            });
+            if takers.takes(&service.name, &node.name) {
+                candidates.push(Candidate {
+                    name: &node.name,
+                    index: number as u8,
+                    weight: node.weight,
+                });
+            }
         }
         self.rings.insert(index, maglev::ring(&candidates));
     }

@@ -1,5 +1,6 @@
 //! The one owner of the data path: every change of the maps goes through here.
 
+mod health;
 mod reload;
 mod sweep;
 
@@ -25,10 +26,12 @@ use crate::{
     cli,
     contents::{self, Contents},
     datapath::{self, Attached, Datapath, Events, Mode, Sizes},
+    health::{Change, Checks, Ways, target::targets},
     indexes::Indexes,
     neighbours::Neighbours,
     network::{self, Link, Network, NetworkEvent, NetworkEvents},
     plan::Plan,
+    takers::Takers,
     view,
 };
 
@@ -58,6 +61,9 @@ pub struct Controller {
     pub(crate) interfaces: Vec<AttachedInterface>,
     pub(crate) vips: Vec<AssignedVip>,
     pub(crate) started: Instant,
+    pub(crate) checks: Checks,
+    pub(crate) takers: Takers,
+    changes: mpsc::Receiver<Change>,
     neighbours: Neighbours,
     network: Network,
     network_events: NetworkEvents,
@@ -77,7 +83,8 @@ impl Controller {
         indexes
             .assign(&plan)
             .context("the configuration does not fit into the maps")?;
-        let contents = Contents::with(&plan, &indexes);
+        let takers = Takers::default();
+        let contents = Contents::with(&plan, &indexes, &takers);
         let socket = ControlSocket::bind(&options.control_socket)?;
         let (network, network_events) = Network::connect()?;
         let mut links = Vec::new();
@@ -100,10 +107,14 @@ impl Controller {
         network::enable_routing_look_ups()?;
         let events = datapath.take_events()?;
         let (sender, questions) = mpsc::channel(16);
+        let (tell, changes) = mpsc::channel(64);
         let mut controller = Self {
             neighbours: Neighbours::new(network.clone(), &links),
             interfaces: Vec::new(),
             started: Instant::now(),
+            checks: Checks::new(Ways::new(network.clone(), Vec::new()), tell),
+            takers,
+            changes,
             server: tokio::spawn(socket.serve(sender)),
             config: options.config.clone(),
             pin_dir: options.pin_dir.clone(),
@@ -135,6 +146,10 @@ impl Controller {
         let attached = self.attach_new(&self.plan.clone(), &links)?;
         self.interfaces.extend(attached);
         self.vips = addresses::assign(&self.plan, &links, &self.network).await?;
+        // From the VIPs, so not before these are there.
+        let checks = self.checks.prepare(targets(&self.plan))?;
+        self.checks.ways().set_interfaces(self.own_interfaces());
+        self.checks.set(checks);
         Ok(())
     }
 
@@ -215,6 +230,7 @@ impl Controller {
                     sweep.reset_after(SWEEP_INTERVAL.max(start.elapsed() * WALK_SHARE));
                 }
                 Some(asked) = self.questions.recv() => self.answer(asked).await,
+                Some(change) = self.changes.recv() => outlive(self.hear(&change)),
                 Some(event) = self.network_events.next() => outlive(self.follow(event)),
                 events = self.events.next() => {
                     for event in events? {
@@ -253,7 +269,9 @@ impl Controller {
 
     /// Takes everything off the machine again.
     async fn stop(mut self) {
-        // First the program: no packet may find half of what it needs.
+        // Their connections are closed from the VIPs, and by way of the program.
+        self.checks.stop().await;
+        // Then the program: no packet may find half of what it needs.
         self.interfaces.clear();
         addresses::release(&self.vips, &self.network).await;
         self.neighbours.release().await;

@@ -23,9 +23,10 @@ use tokio::{sync::mpsc, time::timeout};
 
 pub use self::{departure::Ways, task::Report};
 use self::{
-    target::{Key, Target},
+    target::{Key, Target, gate_of},
     task::{Means, Running},
 };
+use crate::plan::{Plan, PlannedService};
 
 /// How long the checks have to end when the daemon does.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -39,6 +40,12 @@ pub struct Change {
     pub healthy: bool,
     /// Why it is not healthy.
     pub reason: Option<String>,
+}
+
+/// Targets that can be asked, and the TLS clients that this takes.
+pub struct Prepared {
+    targets: Vec<Target>,
+    clients: BTreeMap<Key, tls::Client>,
 }
 
 /// The checks that are running.
@@ -58,38 +65,46 @@ impl Checks {
         }
     }
 
-    /// Asks these targets from here on, and no others. A target that is the same as before goes on as
-    /// it is; one that is asked differently keeps what is known of it as long as it is in the same place.
+    /// The interfaces by which checks leave.
+    pub const fn ways(&self) -> &Ways {
+        &self.ways
+    }
+
+    /// Finds out what it takes to ask these targets; nothing changes yet.
     ///
     /// # Errors
     ///
-    /// That a file of certificates cannot be used; then everything stays as it was.
-    pub fn set(&mut self, targets: Vec<Target>) -> Result<()> {
-        let mut wanted = Vec::new();
-        for target in targets {
-            let known = self.running.get(&target.key);
-            if known.is_none_or(|known| known.target != target) {
-                let node = (*target.address.ip()).into();
-                let client = tls::client(&target.check, node)
-                    .with_context(|| format!("check of service {}", target.key.service))?;
-                wanted.push((target, Some(client)));
-            } else {
-                wanted.push((target, None));
+    /// That a file of certificates cannot be used.
+    pub fn prepare(&self, targets: Vec<Target>) -> Result<Prepared> {
+        let mut clients = BTreeMap::new();
+        for target in &targets {
+            let node = (*target.address.ip()).into();
+            let client = tls::client(&target.check, node)
+                .with_context(|| format!("check of service {}", target.key.service))?;
+            if let Some(client) = client {
+                clients.insert(target.key.clone(), client);
             }
         }
+        Ok(Prepared { targets, clients })
+    }
+
+    /// Asks these targets from here on, and no others. A target that is the same as before goes on as
+    /// it is; one that is asked differently keeps what is known of it as long as it is in the same place.
+    pub fn set(&mut self, mut prepared: Prepared) {
         let mut before = std::mem::take(&mut self.running);
-        for (target, new) in wanted {
-            let running = before.remove(&target.key);
-            let running = match (running, new) {
-                (Some(running), None) => running,
-                (running, new) => self.start(target, new.flatten(), running),
+        for target in prepared.targets {
+            let running = match before.remove(&target.key) {
+                Some(running) if running.target == target => running,
+                before => {
+                    let client = prepared.clients.remove(&target.key);
+                    self.start(target, client, before)
+                }
             };
             self.running.insert(running.target.key.clone(), running);
         }
         for gone in before.into_values() {
             tokio::spawn(gone.stop());
         }
-        Ok(())
     }
 
     fn start(
@@ -110,8 +125,19 @@ impl Checks {
         Running::start(target, means, known, before)
     }
 
-    /// Whether a node is healthy for a service by its own checks. Who is not checked is.
-    pub fn is_healthy(&self, key: &Key) -> bool {
+    /// Whether a node is healthy for a service: by the service's own checks, and by those of its gate.
+    pub fn is_healthy(&self, plan: &Plan, service: &PlannedService, node: &str) -> bool {
+        let gate = gate_of(plan, service).map(|gate| &plan.services[gate]);
+        [Some(service), gate].into_iter().flatten().all(|service| {
+            self.answers(&Key {
+                service: service.name.clone(),
+                node: node.to_owned(),
+            })
+        })
+    }
+
+    /// Whether a node answers the checks of a service. Who is not checked does.
+    pub fn answers(&self, key: &Key) -> bool {
         let running = self.running.get(key);
         running.is_none_or(|running| running.report().verdict.is_healthy())
     }

@@ -21,4 +21,5 @@ pub mod node_state;
 pub mod plan;
 pub mod port_table;
 pub mod snapshot;
+pub mod takers;
 pub mod view;

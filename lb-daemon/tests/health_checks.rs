@@ -83,6 +83,12 @@ async fn next(changes: &mut mpsc::Receiver<Change>) -> Result<Change> {
     change.context("no change comes")?.context("no task left")
 }
 
+fn set(checks: &mut Checks, targets: Vec<Target>) -> Result<()> {
+    let prepared = checks.prepare(targets)?;
+    checks.set(prepared);
+    Ok(())
+}
+
 /// Waits until something is known of the target.
 async fn until_checked(checks: &Checks) -> Result<()> {
     for _ in 0..200 {
@@ -103,7 +109,7 @@ async fn one_connection_at_a_time_from_a_port_of_the_machines_own_and_closed_wit
     let mut eager = target(address, Protocol::Tcp, Check::Tcp);
     eager.interval = Duration::from_millis(20);
     eager.timeout = Duration::from_secs(1);
-    checks.set(vec![eager])?;
+    set(&mut checks, vec![eager])?;
     let mut ports = Vec::new();
     for _ in 0..4 {
         let (mut stream, port) = accept(&listener).await?;
@@ -122,7 +128,7 @@ async fn one_connection_at_a_time_from_a_port_of_the_machines_own_and_closed_wit
     );
     ports.dedup();
     ensure!(ports.len() == 4, "a port came twice in a row: {ports:?}");
-    ensure!(checks.is_healthy(&key()));
+    ensure!(checks.answers(&key()));
     let (_, report) = checks.report(&key()).context("it is asked")?;
     ensure!(
         report.failure.is_none() && report.latency.is_some(),
@@ -137,14 +143,17 @@ async fn a_node_that_refuses_is_down_at_once_and_up_again_after_rise_good_checks
     let (mut checks, mut changes) = checks()?;
     let (listener, address) = listen().await?;
     drop(listener);
-    ensure!(checks.is_healthy(&key()), "who is not asked is healthy");
-    checks.set(vec![target(address, Protocol::Tcp, Check::Tcp)])?;
-    ensure!(checks.is_healthy(&key()), "nothing is known yet");
+    ensure!(checks.answers(&key()), "who is not asked is healthy");
+    set(
+        &mut checks,
+        vec![target(address, Protocol::Tcp, Check::Tcp)],
+    )?;
+    ensure!(checks.answers(&key()), "nothing is known yet");
     let change = next(&mut changes).await?;
     ensure!(!change.healthy && change.key == key(), "{change:?}");
     let reason = change.reason.unwrap_or_default();
     ensure!(reason.contains("Connection refused"), "{reason}");
-    ensure!(!checks.is_healthy(&key()));
+    ensure!(!checks.answers(&key()));
 
     let _listener = TcpListener::bind(address).await?;
     let change = next(&mut changes).await?;
@@ -160,7 +169,10 @@ async fn a_node_that_is_silent_over_udp_is_down_and_says_why() -> Result<()> {
     let (mut checks, mut changes) = checks()?;
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await?;
     let address = SocketAddrV4::new(Ipv4Addr::LOCALHOST, silent.local_addr()?.port());
-    checks.set(vec![target(address, Protocol::Udp, Check::MsTurn)])?;
+    set(
+        &mut checks,
+        vec![target(address, Protocol::Udp, Check::MsTurn)],
+    )?;
     let change = next(&mut changes).await?;
     let reason = change.reason.unwrap_or_default();
     ensure!(reason == "no answer within 50ms", "{reason}");
@@ -171,7 +183,10 @@ async fn a_node_that_is_silent_over_udp_is_down_and_says_why() -> Result<()> {
     // Where nobody listens at all, the node's kernel says so.
     drop(silent);
     let (mut checks, mut changes) = self::checks()?;
-    checks.set(vec![target(address, Protocol::Udp, Check::Stun)])?;
+    set(
+        &mut checks,
+        vec![target(address, Protocol::Udp, Check::Stun)],
+    )?;
     let reason = next(&mut changes).await?.reason.unwrap_or_default();
     ensure!(reason.contains("Connection refused"), "{reason}");
     Ok(())
@@ -183,7 +198,7 @@ async fn no_check_leaves_by_an_interface_of_the_other_side() -> Result<()> {
     let (listener, address) = listen().await?;
     let mut wrong = target(address, Protocol::Tcp, Check::Tcp);
     wrong.zone = Zone::Internal;
-    checks.set(vec![wrong])?;
+    set(&mut checks, vec![wrong])?;
     let reason = next(&mut changes).await?.reason.unwrap_or_default();
     ensure!(reason.contains("no route to it"), "{reason}");
     let come = timeout(Duration::from_millis(300), listener.accept()).await;
@@ -197,7 +212,7 @@ async fn where_the_vip_is_not_on_this_machine_the_kernel_takes_another_address()
     let (listener, address) = listen().await?;
     let mut target = target(address, Protocol::Tcp, Check::Tcp);
     target.vip = Ipv4Addr::new(203, 0, 113, 10);
-    checks.set(vec![target])?;
+    set(&mut checks, vec![target])?;
     let (stream, port) = accept(&listener).await?;
     ensure!(stream.peer_addr()?.ip() == Ipv4Addr::LOCALHOST && port >= FIRST_OWN_PORT);
     Ok(())
@@ -209,7 +224,7 @@ async fn a_target_that_stays_keeps_its_task_and_its_state() -> Result<()> {
     let (listener, address) = listen().await?;
     drop(listener);
     let down = target(address, Protocol::Tcp, Check::Tcp);
-    checks.set(vec![down.clone()])?;
+    set(&mut checks, vec![down.clone()])?;
     next(&mut changes).await?;
     let since = |checks: &Checks| {
         let (_, report) = checks.report(&key()).context("it is asked")?;
@@ -218,16 +233,19 @@ async fn a_target_that_stays_keeps_its_task_and_its_state() -> Result<()> {
     };
     let before = since(&checks)?;
 
-    checks.set(vec![down.clone()])?;
+    set(&mut checks, vec![down.clone()])?;
     ensure!(since(&checks)? == before, "the same target");
     let mut patient = down.clone();
     patient.interval = Duration::from_millis(200);
-    checks.set(vec![patient])?;
+    set(&mut checks, vec![patient])?;
     ensure!(since(&checks)? == before, "asked more rarely");
     // Another place may have another state.
     let (_listener, elsewhere) = listen().await?;
-    checks.set(vec![target(elsewhere, Protocol::Tcp, Check::Tcp)])?;
-    ensure!(checks.is_healthy(&key()));
+    set(
+        &mut checks,
+        vec![target(elsewhere, Protocol::Tcp, Check::Tcp)],
+    )?;
+    ensure!(checks.answers(&key()));
     until_checked(&checks).await?;
 
     // A file that cannot be used changes nothing.
@@ -236,7 +254,10 @@ async fn a_target_that_stays_keeps_its_task_and_its_state() -> Result<()> {
         server_name: None,
         ca,
     };
-    let refused = checks.set(vec![target(address, Protocol::Tcp, Check::Tls(tls))]);
+    let refused = set(
+        &mut checks,
+        vec![target(address, Protocol::Tcp, Check::Tls(tls))],
+    );
     let refused = refused.expect_err("there is no such file");
     ensure!(
         format!("{refused:#}").contains("/nowhere/ca.pem"),
@@ -245,7 +266,7 @@ async fn a_target_that_stays_keeps_its_task_and_its_state() -> Result<()> {
     let (kept, _) = checks.report(&key()).context("it is still asked")?;
     ensure!(kept.check == Check::Tcp && kept.address == elsewhere);
 
-    checks.set(Vec::new())?;
+    set(&mut checks, Vec::new())?;
     ensure!(checks.report(&key()).is_none());
     Ok(())
 }
@@ -254,7 +275,10 @@ async fn a_target_that_stays_keeps_its_task_and_its_state() -> Result<()> {
 async fn who_is_not_asked_any_more_hears_nothing_more() -> Result<()> {
     let (mut checks, _changes) = checks()?;
     let (listener, address) = listen().await?;
-    checks.set(vec![target(address, Protocol::Tcp, Check::Tcp)])?;
+    set(
+        &mut checks,
+        vec![target(address, Protocol::Tcp, Check::Tcp)],
+    )?;
     drop(accept(&listener).await?);
     checks.stop().await;
     // One may have been on its way.

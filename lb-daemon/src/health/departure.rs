@@ -10,6 +10,7 @@ use std::{
     io,
     net::{Ipv4Addr, SocketAddrV4},
     num::NonZeroU32,
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use lb_common::{
@@ -29,22 +30,35 @@ const TRIES: u16 = 16;
 #[derive(Clone)]
 pub struct Ways {
     network: Network,
-    interfaces: Vec<(u32, Zone)>,
+    interfaces: Arc<RwLock<Vec<(u32, Zone)>>>,
 }
 
 impl Ways {
     /// `interfaces`: those that edgelb is attached to, by their index.
-    pub const fn new(network: Network, interfaces: Vec<(u32, Zone)>) -> Self {
+    pub fn new(network: Network, interfaces: Vec<(u32, Zone)>) -> Self {
         Self {
             network,
-            interfaces,
+            interfaces: Arc::new(RwLock::new(interfaces)),
         }
+    }
+
+    /// Replaces the interfaces, for the checks that are running too.
+    pub fn set_interfaces(&self, interfaces: Vec<(u32, Zone)>) {
+        let mut held = self
+            .interfaces
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *held = interfaces;
     }
 
     /// The interface that leads to a node, as the routes are now.
     async fn to(&self, node: Ipv4Addr, zone: Zone) -> Result<NonZeroU32, Failure> {
         let neighbour = self.network.next_hop(node).await.ok_or(Failure::NoRoute)?;
-        if self.interfaces.contains(&(neighbour.interface, zone)) {
+        let interfaces = self
+            .interfaces
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        if interfaces.contains(&(neighbour.interface, zone)) {
             NonZeroU32::new(neighbour.interface).ok_or(Failure::NoRoute)
         } else {
             Err(Failure::NoRoute)
