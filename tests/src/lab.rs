@@ -18,6 +18,7 @@ pub mod links;
 pub mod ms_turn;
 pub mod namespace;
 pub mod nginx;
+pub mod peers;
 pub mod plan;
 pub mod process;
 pub mod report;

@@ -35,12 +35,22 @@ pub struct MsTurn {
 impl MsTurn {
     /// Starts it on 3478/udp and 443/tcp.
     pub fn start(namespace: &Namespace, address: Ipv4Addr) -> Result<Self> {
+        Self::start_at(namespace, address, 3478, 443)
+    }
+
+    /// Starts it on other ports.
+    pub fn start_at(
+        namespace: &Namespace,
+        address: Ipv4Addr,
+        udp_port: u16,
+        tcp_port: u16,
+    ) -> Result<Self> {
         let running = Arc::new(AtomicBool::new(true));
         let (udp, tcp) = namespace
             .enter(|| -> Result<_> {
-                let udp = UdpSocket::bind(SocketAddrV4::new(address, 3478))?;
+                let udp = UdpSocket::bind(SocketAddrV4::new(address, udp_port))?;
                 udp.set_read_timeout(Some(POLL))?;
-                let tcp = TcpListener::bind(SocketAddrV4::new(address, 443))?;
+                let tcp = TcpListener::bind(SocketAddrV4::new(address, tcp_port))?;
                 tcp.set_nonblocking(true)?;
                 Ok((udp, tcp))
             })?
