@@ -52,6 +52,9 @@ pub fn told(before: &Plan, after: &Plan) -> Vec<String> {
     if before.timeouts != after.timeouts {
         told.push("timeouts changed".to_owned());
     }
+    if before.health != after.health {
+        told.push("health checks changed".to_owned());
+    }
     if before.limits.snat_ports != after.limits.snat_ports {
         let (before, after) = (&before.limits.snat_ports, &after.limits.snat_ports);
         told.push(format!(

@@ -16,6 +16,7 @@ use crate::{
     indexes::{Indexes, ServiceId, TooLarge},
     maglev::{self, Candidate},
     plan::{Plan, PlannedNodeAddress, PlannedOutbound, PlannedService, PolicyMode, WithoutFlow},
+    takers::Takers,
 };
 
 /// The maps that follow from the configuration.
@@ -46,11 +47,12 @@ impl Contents {
     pub fn of(plan: &Plan) -> Result<Self, TooLarge> {
         let mut indexes = Indexes::default();
         indexes.assign(plan)?;
-        Ok(Self::with(plan, &indexes))
+        Ok(Self::with(plan, &indexes, &Takers::default()))
     }
 
-    /// The maps for `plan`, to all of which `indexes` has assigned an index.
-    pub fn with(plan: &Plan, indexes: &Indexes) -> Self {
+    /// The maps for `plan`, to all of which `indexes` has assigned an index. New flows go to `takers`
+    /// alone.
+    pub fn with(plan: &Plan, indexes: &Indexes, takers: &Takers) -> Self {
         let mut contents = Self {
             vips: plan
                 .vips
@@ -71,7 +73,7 @@ impl Contents {
             ..Self::default()
         };
         for service in &plan.services {
-            contents.add(service, plan, indexes);
+            contents.add(service, plan, indexes, takers);
         }
         for outbound in &plan.outbound {
             contents.add_outbound(outbound, plan, indexes);
@@ -79,7 +81,7 @@ impl Contents {
         contents
     }
 
-    fn add(&mut self, service: &PlannedService, plan: &Plan, indexes: &Indexes) {
+    fn add(&mut self, service: &PlannedService, plan: &Plan, indexes: &Indexes, takers: &Takers) {
         let id = ServiceId::from(service);
         let (ServiceId::Balanced(key) | ServiceId::Outbound(key)) = id;
         let Some(index) = indexes.service(id) else {
@@ -113,11 +115,13 @@ impl Contents {
                     snat_pool: snat_pool.unwrap_or(NO_POOL),
                 },
             );
-            candidates.push(Candidate {
-                name: &node.name,
-                index: number as u8,
-                weight: node.weight,
-            });
+            if takers.takes(&service.name, &node.name) {
+                candidates.push(Candidate {
+                    name: &node.name,
+                    index: number as u8,
+                    weight: node.weight,
+                });
+            }
         }
         self.rings.insert(index, maglev::ring(&candidates));
     }

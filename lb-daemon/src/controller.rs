@@ -1,5 +1,6 @@
 //! The one owner of the data path: every change of the maps goes through here.
 
+mod health;
 mod reload;
 mod sweep;
 
@@ -26,11 +27,13 @@ use crate::{
     contents::{self, Contents},
     datapath::{self, Attached, Datapath, Events, Mode, Pins, Sizes},
     detach,
+    health::{Change, Checks, Ways, target::targets},
     indexes::Indexes,
     neighbours::Neighbours,
     network::{self, Link, Network, NetworkEvent, NetworkEvents},
     plan::Plan,
     service_manager::{self, Watchdog},
+    takers::Takers,
     view,
 };
 
@@ -60,6 +63,9 @@ pub struct Controller {
     pub(crate) interfaces: Vec<AttachedInterface>,
     pub(crate) vips: Vec<AssignedVip>,
     pub(crate) started: Instant,
+    pub(crate) checks: Checks,
+    pub(crate) takers: Takers,
+    changes: mpsc::Receiver<Change>,
     neighbours: Neighbours,
     network: Network,
     network_events: NetworkEvents,
@@ -97,17 +103,22 @@ impl Controller {
         let mut indexes = Indexes::recover(&datapath.seats()?);
         indexes.assign(&plan).context(TOO_LARGE)?;
         datapath.note_seats(&indexes.records())?;
-        let contents = Contents::with(&plan, &indexes);
+        let takers = Takers::default();
+        let contents = Contents::with(&plan, &indexes, &takers);
         for change in contents::difference(&Contents::default(), &contents) {
             datapath.apply(&change)?;
         }
         network::enable_routing_look_ups()?;
         let events = datapath.take_events()?;
         let (sender, questions) = mpsc::channel(16);
+        let (tell, changes) = mpsc::channel(64);
         let mut controller = Self {
             neighbours: Neighbours::new(network.clone(), &links),
             interfaces: Vec::new(),
             started: Instant::now(),
+            checks: Checks::new(Ways::new(network.clone(), Vec::new()), tell),
+            takers,
+            changes,
             server: tokio::spawn(socket.serve(sender)),
             config: options.config.clone(),
             next_port_audit: Instant::now() + sweep::PORT_AUDIT_INTERVAL,
@@ -155,6 +166,7 @@ impl Controller {
             }
         }
         let plan = self.plan.clone();
+        let checks = self.checks.prepare(targets(&plan))?;
         let new = self.attach_new(&plan, links)?;
         self.vips = addresses::assign(&plan, links, &self.network).await?;
         self.replace_programs()?;
@@ -165,6 +177,8 @@ impl Controller {
         self.take_off_rest(pinned).await?;
         // Routes may have changed while nobody looked.
         self.datapath.raise_route_generation()?;
+        self.checks.ways().set_interfaces(self.own_interfaces());
+        self.checks.set(checks);
         Ok(())
     }
 
@@ -306,6 +320,7 @@ impl Controller {
                     sweep.reset_after(SWEEP_INTERVAL.max(start.elapsed() * WALK_SHARE));
                 }
                 Some(asked) = self.questions.recv() => self.answer(asked).await,
+                Some(change) = self.changes.recv() => outlive(self.hear(&change)),
                 Some(event) = self.network_events.next() => outlive(self.follow(event)),
                 events = self.events.next() => {
                     for event in events? {
@@ -343,7 +358,9 @@ impl Controller {
     }
 
     /// Ends the daemon and leaves the data path to itself.
-    async fn stop(self) {
+    async fn stop(mut self) {
+        // Their connections are closed from the VIPs, and by way of the program.
+        self.checks.stop().await;
         // Dropping the task drops the socket, which removes its file.
         self.server.abort();
         let _ = self.server.await;

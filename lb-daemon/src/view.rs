@@ -15,10 +15,11 @@ use crate::{
     controller::Controller,
     datapath::FlowTable,
     expiry,
+    health::target::{Key, gate_of},
     indexes::ServiceId,
     snapshot::{
-        DropStatus, FlowCounts, FlowStatus, FlowTableStatus, IdleTimeouts, InterfaceStatus,
-        NodeStatus, PacketTotals, ServiceStatus, Status, Traffic, VipStatus,
+        DropStatus, FlowCounts, FlowStatus, FlowTableStatus, HealthStatus, IdleTimeouts,
+        InterfaceStatus, NodeStatus, PacketTotals, ServiceStatus, Status, Traffic, VipStatus,
     },
 };
 
@@ -171,13 +172,41 @@ fn fill<'a>(
             name: name.to_owned(),
             address,
             weight,
-            state: "up".to_owned(),
+            state: controller
+                .takers
+                .state(&service.name, name)
+                .name()
+                .to_owned(),
+            health: health(controller, &service.name, name),
             traffic,
             flows,
             opened: counters.opened,
         });
     }
     Ok(service)
+}
+
+/// What the checks say of a node.
+fn health(controller: &Controller, service: &str, node: &str) -> Option<HealthStatus> {
+    let key = Key {
+        service: service.to_owned(),
+        node: node.to_owned(),
+    };
+    let (target, report) = controller.checks.report(&key)?;
+    let plan = &controller.plan;
+    let planned = plan.services.iter().find(|planned| planned.name == service);
+    let gate = planned.and_then(|planned| gate_of(plan, planned));
+    let (last_error, failed) = report.failure.unzip();
+    Some(HealthStatus {
+        check: target.check.name().to_owned(),
+        healthy: report.verdict.is_healthy(),
+        for_seconds: report.verdict.since().elapsed().as_secs(),
+        checked_ago_ms: report.checked.map(|at| at.elapsed().as_millis() as u64),
+        latency_us: report.latency.map(|took| took.as_micros() as u64),
+        last_error,
+        last_error_ago_seconds: failed.map(|at| at.elapsed().as_secs()),
+        gate: gate.map(|gate| plan.services[gate].name.clone()),
+    })
 }
 
 fn flow_table(controller: &Controller, census: &Census) -> FlowTableStatus {

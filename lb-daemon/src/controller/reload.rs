@@ -15,6 +15,7 @@ use crate::{
     config::Config,
     contents::{self, Contents},
     datapath,
+    health::target::targets,
     network::Link,
     plan::Plan,
     service_manager,
@@ -63,7 +64,8 @@ impl Controller {
         indexes
             .assign(&plan)
             .context("the configuration does not fit into the maps")?;
-        let contents = Contents::with(&plan, &indexes);
+        let checks = self.checks.prepare(targets(&plan))?;
+        let contents = Contents::with(&plan, &indexes, &self.takers_of(&plan));
 
         // What is new comes before what leads to it, and what is old goes last.
         let attached = self.attach_new(&plan, &links)?;
@@ -87,6 +89,9 @@ impl Controller {
         self.vips = vips;
         // From here on it is done; what goes wrong now is for the next round to put right.
         outlive(self.settle(&links, attached));
+        self.checks.ways().set_interfaces(self.own_interfaces());
+        self.checks.set(checks);
+        outlive(self.decide());
         addresses::release(&gone, &self.network).await;
         outlive(self.resolve_first(&links).await);
         outlive(self.sweep_flows().map(|_| ()));
@@ -132,7 +137,7 @@ impl Controller {
     }
 
     /// Makes the maps hold `contents`; where that fails, what they held.
-    fn fill(&mut self, contents: &Contents) -> datapath::Result<()> {
+    pub(super) fn fill(&mut self, contents: &Contents) -> datapath::Result<()> {
         let changes = contents::difference(&self.contents, contents);
         for change in &changes {
             if let Err(error) = self.datapath.apply(change) {
