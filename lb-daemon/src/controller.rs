@@ -149,6 +149,8 @@ impl Controller {
     /// First the program, then the addresses: where another edgelb has the interface, its addresses
     /// must not be touched. Programs of an earlier edgelb are replaced when nothing can fail any more.
     async fn bring_up(&mut self, links: &[Link], pinned: &[u32]) -> Result<()> {
+        // What cannot be asked is refused before anything is touched.
+        let checks = self.checks.prepare(targets(&self.plan))?;
         self.resolve_first(links).await?;
         if !self.datapath.adopted() {
             self.datapath.take_over_pins()?;
@@ -166,7 +168,6 @@ impl Controller {
             }
         }
         let plan = self.plan.clone();
-        let checks = self.checks.prepare(targets(&plan))?;
         let new = self.attach_new(&plan, links)?;
         self.vips = addresses::assign(&plan, links, &self.network).await?;
         self.replace_programs()?;
@@ -177,6 +178,7 @@ impl Controller {
         self.take_off_rest(pinned).await?;
         // Routes may have changed while nobody looked.
         self.datapath.raise_route_generation()?;
+        // From the VIPs, so not before these are there.
         self.checks.ways().set_interfaces(self.own_interfaces());
         self.checks.set(checks);
         Ok(())

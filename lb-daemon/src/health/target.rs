@@ -81,13 +81,14 @@ pub fn targets(plan: &Plan) -> Vec<Target> {
 }
 
 /// How the nodes of a service are asked.
-fn check(plan: &Plan, service: &PlannedService) -> Check {
+pub fn check(plan: &Plan, service: &PlannedService) -> Check {
     let own = plan.health.of(&service.name);
     own.and_then(|own| own.check.clone())
         .unwrap_or_else(|| default_check(service))
 }
 
-fn settings(plan: &Plan, service: &PlannedService) -> Settings {
+/// How often the nodes of a service are asked, and what follows.
+pub fn settings(plan: &Plan, service: &PlannedService) -> Settings {
     let own = plan.health.of(&service.name);
     own.map_or(plan.health.general, |own| own.settings)
 }
