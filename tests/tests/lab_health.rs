@@ -247,6 +247,23 @@ fn what_is_known_stays_over_a_reload_and_a_restart_begins_with_everybody() -> Re
     Ok(())
 }
 
+/// The machine needs no address of its own in the nodes' subnet: a VIP is enough.
+#[test]
+fn a_vip_is_address_enough_to_check_from() -> Result<()> {
+    let lab = Lab::up(Arrangement::OneArm, |_| ())?;
+    let networks = Side::External.networks();
+    lab.host(Host::Balancer).ip(&format!(
+        "addr del {}/{} dev ext0\nroute add {} dev ext0\n",
+        networks.balancer, networks.nodes.prefix, networks.nodes
+    ))?;
+    check(&lab, QUICK, "")?;
+    for node in &NODES {
+        let health = health(&lab, "access-443", node.name)?;
+        ensure!(health.healthy && health.latency_us.is_some(), "{health:?}");
+    }
+    Ok(())
+}
+
 /// A file of certificates that is not there is told at the start, and refuses a reload.
 #[test]
 fn certificates_that_cannot_be_read_are_told_in_one_error() -> Result<()> {
