@@ -49,9 +49,11 @@ drop_reasons! {
     TcpHeader = "tcp-header",
     /// ICMP header cut off
     IcmpHeader = "icmp-header",
+    /// ICMP error about a packet that its receiver cannot have sent
+    IcmpQuote = "icmp-quote",
     /// UDP header cut off, or its length does not fit the packet
     UdpHeader = "udp-header",
-    /// fragment for a VIP: its ports are not known
+    /// fragment for a VIP, and the first fragment of its packet has not come before it
     Fragment = "fragment",
     /// time to live used up
     TtlExpired = "ttl-expired",
@@ -79,6 +81,8 @@ drop_reasons! {
     NextHopTableFull = "next-hop-table-full",
     /// from the external to the internal side or back, or out of an interface without edgelb (H13)
     ZoneCrossing = "zone-crossing",
+    /// for a host that is neither a node nor this machine, which does not route (H13)
+    NotRouted = "not-routed",
     /// frame changed between reading and writing it; cannot happen
     FrameShrunk = "frame-shrunk",
 }

@@ -83,6 +83,17 @@ impl FlowKey {
         }
     }
 
+    /// The key of the packets with the same addresses and these ports.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_ports(&self, source_port: Port, destination_port: Port) -> Self {
+        Self {
+            source_port,
+            destination_port,
+            ..*self
+        }
+    }
+
     /// Number of the zone, as in [`Zone`].
     #[inline(always)]
     pub const fn zone(&self) -> u8 {

@@ -12,6 +12,7 @@ pub mod counters;
 pub mod drop_reason;
 pub mod event;
 pub mod flow;
+pub mod fragment;
 pub mod interface;
 pub mod names;
 pub mod net;

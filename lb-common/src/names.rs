@@ -42,6 +42,8 @@ pub const OUTBOUND: &str = "OUTBOUND";
 pub const ROUTES: &str = "ROUTES";
 /// `Transaction` to the second it was asked in, a `u32`; evicts the oldest.
 pub const TRANSACTIONS: &str = "TRANSACTIONS";
+/// `FragmentKey` to `FragmentPorts`; evicts the oldest.
+pub const FRAGMENTS: &str = "FRAGMENTS";
 /// The one `Settings`.
 pub const SETTINGS: &str = "SETTINGS";
 /// `Event`s for the daemon.
@@ -52,7 +54,7 @@ pub const EVENTS: &str = "EVENTS";
 /// earlier version mean something else; flows do not outlive it.
 pub const LAYOUT: u32 = 1;
 /// Every map.
-pub const MAPS: [&str; 20] = [
+pub const MAPS: [&str; 21] = [
     FLOWS,
     HALF_OPEN,
     SERVICES,
@@ -71,6 +73,7 @@ pub const MAPS: [&str; 20] = [
     OUTBOUND,
     ROUTES,
     TRANSACTIONS,
+    FRAGMENTS,
     SETTINGS,
     EVENTS,
 ];

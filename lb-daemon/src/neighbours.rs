@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 use lb_common::next_hop::{Neighbour, NextHop};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::{
     datapath::{self, Datapath},
@@ -80,15 +80,12 @@ impl Neighbours {
         };
         let held = datapath.next_hop(cell)?;
         let next_hop = match report.mac {
+            // The next packet looks it up, and with it the MTU of the route, which is not known here.
+            Some(_) if held.interface == 0 => return Ok(()),
             Some(mac) => NextHop {
-                interface: link.index,
-                generation: datapath.route_generation()?,
                 destination_mac: mac,
                 source_mac: link.mac,
-                // The data path knows the MTU of the route; a cell that it has not filled yet gets
-                // that of the link.
-                mtu: if held.mtu == 0 { link.mtu } else { held.mtu },
-                reserved: 0,
+                ..held
             },
             None => NextHop {
                 interface: 0,
@@ -106,7 +103,7 @@ impl Neighbours {
                     neighbour.address, link.name
                 );
             }
-            Some(_) => debug!("next hop {:?} on {} is back", neighbour.address, link.name),
+            Some(_) => {}
             None => warn!(
                 "next hop {:?} on {} does not answer ARP; packets to it are dropped until it does",
                 neighbour.address, link.name

@@ -65,3 +65,10 @@ pub fn look_up(tables: &impl Tables, zone: Zone, key: &FlowKey) -> Result<Adjace
         next_hop,
     })
 }
+
+/// True where the kernel would send a packet with the addresses of `key` on to another host; false for
+/// this machine's own addresses, and where it knows no way.
+#[inline(never)]
+pub fn leads_elsewhere(tables: &impl Tables, key: &FlowKey) -> bool {
+    tables.route(key) != Route::None
+}

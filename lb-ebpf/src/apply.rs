@@ -1,5 +1,7 @@
 //! Third stage: from a verdict to bytes.
 
+pub mod icmp_error;
+
 use lb_common::{drop_reason::DropReason, next_hop::NextHop};
 
 use crate::{

@@ -7,7 +7,9 @@
 pub mod asked;
 pub mod established;
 pub mod forward;
+pub mod fragment;
 pub mod half_open;
+pub mod icmp_error;
 pub mod new_flow;
 pub mod removal;
 pub mod routed;
@@ -44,8 +46,10 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32, way: &mut Way) -
         Transport::Tcp | Transport::Udp => tables
             .flow(Table::Established, &packet.key)
             .filter(|flow| established::goes_on(packet, flow, tables, now)),
+        Transport::IcmpError => icmp_error::flow(packet, tables),
+        Transport::Fragment => fragment::flow(packet, tables, now),
         // Nothing else is a flow.
-        _ => None,
+        Transport::Other => None,
     };
     let flow = if known.is_some() {
         known
@@ -59,7 +63,17 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32, way: &mut Way) -
         }
     };
     match flow {
-        Some(flow) => forward::through(packet, &flow, tables, now, way),
+        Some(flow) => {
+            if packet.is_first_fragment {
+                fragment::remember(packet, tables, now);
+            }
+            match forward::through(packet, &flow, tables, now, way) {
+                Verdict::Forward if packet.transport == Transport::IcmpError => {
+                    Verdict::ForwardError
+                }
+                verdict => verdict,
+            }
+        }
         // Found a moment ago and pushed out since: the table is far too small for what comes in.
         None => Verdict::Drop(DropReason::FlowTableFull),
     }
@@ -84,8 +98,10 @@ fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop
         found => return found,
     }
     if is_flow {
-        new_flow::open(packet, tables, now)
-    } else {
-        unclaimed::judge(packet, tables)
+        match new_flow::open(packet, tables, now) {
+            Found::None => {}
+            found => return found,
+        }
     }
+    unclaimed::judge(packet, tables)
 }

@@ -24,7 +24,7 @@ mod program {
     };
     use lb_ebpf::{
         answer,
-        apply::{apply, apply_route},
+        apply::{apply, apply_route, icmp_error},
         decide::decide,
         packet::Packet,
         parse::{Parsed, parse},
@@ -32,7 +32,12 @@ mod program {
         verdict::{Verdict, Way},
     };
 
-    use super::bpf::{clock, frame::XdpFrame, maps, maps::Maps};
+    use super::bpf::{
+        clock,
+        frame::XdpFrame,
+        maps,
+        maps::{Maps, Work},
+    };
 
     /// Runs for every packet of every interface that edgelb is attached to.
     #[xdp]
@@ -49,21 +54,35 @@ mod program {
             Ok(Parsed::Foreign) => return pass(),
             Err(reason) => return drop(reason),
         };
-        let mut way = Way::default();
-        match decide(&packet, &tables, clock::now(), &mut way) {
-            Verdict::Forward => match apply(&mut frame, &packet, &way) {
-                Ok(()) => send(&packet, &way, ingress),
-                Err(reason) => unfit(&context, &packet, reason, &way.next_hop),
+        let Some(work) = Work::place() else {
+            return XDP_PASS;
+        };
+        let (packet, way) = work.put(packet);
+        match decide(packet, &tables, clock::now(), way) {
+            Verdict::Forward => match apply(&mut frame, packet, way) {
+                Ok(()) => send(packet, way, ingress),
+                Err(reason) => unfit(&context, packet, reason, &way.next_hop),
             },
-            Verdict::Route => match apply_route(&mut frame, &packet, &way.next_hop) {
+            Verdict::ForwardError => error(&context, packet, way),
+            Verdict::Route => match apply_route(&mut frame, packet, &way.next_hop) {
                 Ok(()) => {
                     maps::count_verdict(ROUTED_CELL);
                     transmit(&way.next_hop, ingress)
                 }
-                Err(reason) => unfit(&context, &packet, reason, &way.next_hop),
+                Err(reason) => unfit(&context, packet, reason, &way.next_hop),
             },
             Verdict::Pass => pass(),
-            Verdict::Drop(reason) => refuse(&context, &packet, reason),
+            Verdict::Drop(reason) => refuse(&context, packet, reason),
+        }
+    }
+
+    /// Sends on an ICMP error about a packet of a flow.
+    #[inline(never)]
+    fn error(context: &XdpContext, packet: &Packet, way: &Way) -> u32 {
+        let ingress = context.ingress_ifindex() as u32;
+        match icmp_error::apply(&mut XdpFrame::new(context), packet, way) {
+            Ok(()) => send(packet, way, ingress),
+            Err(reason) => drop(reason),
         }
     }
 

@@ -38,11 +38,13 @@ pub enum Transport {
     Tcp,
     /// A whole UDP header.
     Udp,
-    /// An ICMP message about another packet; the ports of the key are 0.
+    /// An ICMP message about another packet. The key is that of the packets which answer the other one:
+    /// they go where this message goes, through the same flow.
     IcmpError,
     /// Any other protocol; the ports of the key are 0.
     Other,
-    /// A fragment of a larger packet; the ports of the key are 0.
+    /// A fragment but the first of a larger packet; the ports of the key are 0. The first one is
+    /// [`Transport::Tcp`] or [`Transport::Udp`].
     Fragment,
 }
 
@@ -97,6 +99,13 @@ pub struct Packet {
     ///
     /// At most 74, and a byte, so that the verifier can bound it after it has been spilled.
     pub transport_at: u8,
+    /// In an ICMP error, where the ports of the other packet stand in the frame (bytes); 0 where the
+    /// message has none. At most 142, and a byte for the same reason.
+    pub quoted_at: u8,
+    /// True for the first of several fragments.
+    pub is_first_fragment: bool,
+    /// Identification of the IP packet, in wire order.
+    pub identification: u16,
     /// Length of the IP packet (bytes).
     pub length: u16,
     /// Time to live on arrival.

@@ -5,6 +5,7 @@
 use lb_common::{
     event::Event,
     flow::{FlowEntry, FlowKey},
+    fragment::{FragmentKey, FragmentPorts},
     interface::Interface,
     net::{Ip4, Zone},
     next_hop::{CachedRoute, Neighbour, NextHop},
@@ -112,6 +113,11 @@ pub trait Tables {
     fn asked_vip(&self, transaction: &Transaction) -> Option<u32>;
     /// Remembers that a transaction was asked of a VIP; the oldest makes room.
     fn remember(&self, transaction: &Transaction, now: u32);
+
+    /// What the first fragment of a packet has said.
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentPorts>;
+    /// Keeps that; the oldest makes room.
+    fn keep_fragment(&self, key: &FragmentKey, ports: &FragmentPorts);
 
     /// What the configuration says of the data path as a whole.
     fn settings(&self) -> Settings;

@@ -14,6 +14,8 @@ use lb_common::{
 pub enum Verdict {
     /// Rewrite it and send it on.
     Forward,
+    /// Rewrite it as the ICMP error that it is, with what it quotes, and send it on.
+    ForwardError,
     /// Send it on as it is, with one hop less to live: of the [`Way`] only the next hop is written.
     Route,
     /// Leave it to the machine's own network stack, untouched.

@@ -4,7 +4,7 @@
 use lb_common::drop_reason::DropReason;
 
 use crate::{
-    packet::{Spec, decode, icmp_error, rst_to},
+    packet::{Spec, decode, fragments, icmp_error, rst_to},
     runner::{NEIGHBOURS, Outcome, Port, ROUTER, Runner, host::Host, kernel::Kernel},
 };
 
@@ -32,6 +32,8 @@ pub enum Expected {
     /// It leaves by this interface as that packet, with one hop less to live and the Ethernet
     /// addresses of the way.
     Sent(Port, Spec),
+    /// It leaves by this interface as these very bytes.
+    SentBytes(Port, Vec<u8>),
     /// The machine's own network stack gets it.
     Passed,
     /// It is dropped for this reason.
@@ -142,13 +144,34 @@ fn expected(step: &Step) -> Outcome {
         Expected::Sent(port, spec) => {
             let to = mac_of(*port, spec.destination.ip().octets());
             let frame = spec.clone().macs(port.mac(), to).ttl(spec.ttl - 1).frame();
-            if *port == step.at {
-                Outcome::Returned(frame)
-            } else {
-                Outcome::Redirected(frame)
-            }
+            sent_by(*port, step.at, frame)
         }
+        Expected::SentBytes(port, frame) => sent_by(*port, step.at, frame.clone()),
     }
+}
+
+fn sent_by(port: Port, at: Port, frame: Vec<u8>) -> Outcome {
+    if port == at {
+        Outcome::Returned(frame)
+    } else {
+        Outcome::Redirected(frame)
+    }
+}
+
+/// The fragments of `packet` come in at `at`, one after the other, and leave by `to` as those of `sent`.
+pub fn fragmented(at: Port, packet: &Spec, to: Port, sent: &Spec) -> Vec<Step> {
+    let from = mac_of(at, packet.source.ip().octets());
+    let next = mac_of(to, sent.destination.ip().octets());
+    let packet = packet.clone().macs(from, at.mac());
+    let sent = sent.clone().macs(to.mac(), next).ttl(sent.ttl - 1);
+    let pairs = fragments(&packet).into_iter().zip(fragments(&sent));
+    pairs
+        .map(|(packet, sent)| Step {
+            at,
+            packet: Input::Bytes(packet),
+            expected: Expected::SentBytes(to, sent),
+        })
+        .collect()
 }
 
 /// The Ethernet address behind which an address is, seen from an interface.

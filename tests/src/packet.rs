@@ -181,6 +181,47 @@ impl Spec {
     }
 }
 
+/// The frames of a packet in three fragments (RFC 791), the first with 24 bytes and the second with 16 of
+/// the IP payload, which must be longer.
+pub fn fragments(spec: &Spec) -> Vec<Vec<u8>> {
+    const IP_AT: usize = 14;
+    const PAYLOAD_AT: usize = 34;
+    const MORE: u16 = 0x2000;
+    let frame = spec.frame();
+    let end = frame.len();
+    [
+        (PAYLOAD_AT, PAYLOAD_AT + 24, MORE),
+        (PAYLOAD_AT + 24, PAYLOAD_AT + 40, MORE),
+        (PAYLOAD_AT + 40, end, 0),
+    ]
+    .into_iter()
+    .map(|(from, to, more)| {
+        let mut fragment = frame[..PAYLOAD_AT].to_vec();
+        fragment.extend_from_slice(&frame[from..to]);
+        let length = (fragment.len() - IP_AT) as u16;
+        let offset = ((from - PAYLOAD_AT) / 8) as u16;
+        fragment[16..18].copy_from_slice(&length.to_be_bytes());
+        // Any identification, the same for all.
+        fragment[18..20].copy_from_slice(&[0x12, 0x34]);
+        fragment[20..22].copy_from_slice(&(more | offset).to_be_bytes());
+        set_ip_checksum(&mut fragment);
+        fragment
+    })
+    .collect()
+}
+
+/// Makes the checksum of the IP header right.
+pub fn set_ip_checksum(frame: &mut [u8]) {
+    let header = usize::from(frame[14] & 0x0f) * 4;
+    frame[24..26].fill(0);
+    let sum = frame[14..14 + header].chunks(2).fold(0_u32, |sum, word| {
+        sum + u32::from(u16::from_be_bytes([word[0], word[1]]))
+    });
+    let sum = (sum & 0xffff) + (sum >> 16);
+    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
+    frame[24..26].copy_from_slice(&sum.to_be_bytes());
+}
+
 /// A frame for people: one line per header, with what is wrong with its checksums.
 pub fn decode(frame: &[u8]) -> String {
     let mut text = format!("{} bytes", frame.len());

@@ -115,11 +115,6 @@ fn rows() -> Vec<Row> {
             Some(D::UdpHeader),
         ),
         (
-            "first fragment",
-            with(tcp.clone(), &[(20, &[0x20, 0])]),
-            Some(D::Fragment),
-        ),
-        (
             "last fragment",
             with(tcp.clone(), &[(20, &[0, 0x10])]),
             Some(D::Fragment),

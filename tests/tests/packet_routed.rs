@@ -3,8 +3,8 @@
 
 use lb_common::drop_reason::DropReason;
 use lb_tests::{
-    case::{Expected, Input, Step, dropped, expired, forwarded, run},
-    packet::{Spec, flags, tcp, udp},
+    case::{Step, dropped, expired, forwarded, run},
+    packet::{Spec, flags, icmp, icmp_error, set_ip_checksum, tcp, udp},
     runner::{ONE_NODE, Port},
 };
 
@@ -236,13 +236,7 @@ fn changed(spec: &Spec, changes: &[(usize, u8)]) -> Vec<u8> {
     for (at, byte) in changes {
         frame[*at] = *byte;
     }
-    frame[24..26].fill(0);
-    let sum = (14..34).step_by(2).fold(0_u32, |sum, at| {
-        sum + u32::from(u16::from_be_bytes([frame[at], frame[at + 1]]))
-    });
-    let sum = (sum & 0xffff) + (sum >> 16);
-    let sum = !((sum & 0xffff) + (sum >> 16)) as u16;
-    frame[24..26].copy_from_slice(&sum.to_be_bytes());
+    set_ip_checksum(&mut frame);
     frame
 }
 
@@ -266,16 +260,18 @@ fn fragments_of_media_pass() {
 
 #[test]
 fn errors_about_media_pass_and_other_icmp_does_not() {
-    const ICMP: (usize, u8) = (23, 1);
-    for kind in [3, 11, 12] {
-        passes(&[ICMP, (34, kind)]);
-    }
-    let media = udp("198.51.100.7:40000", "203.0.113.31:50000");
-    let media = media.macs([2, 0, 0, 0, 1, 254], Port::Ext0.mac());
-    let echo = Step {
-        at: Port::Ext0,
-        packet: Input::Bytes(changed(&media, &[ICMP, (34, 8)])),
-        expected: Expected::Dropped(DropReason::Policy),
-    };
-    run(ONE_NODE, &[echo]);
+    let media = udp("203.0.113.31:50000", "198.51.100.7:40000").ttl(63);
+    let from = |at, packet: Spec, to| forwarded(at, packet.clone(), to, packet);
+    let mut steps: Vec<Step> = [3, 11, 12]
+        .into_iter()
+        .map(|kind| icmp_error("192.0.2.254", &media, kind, 0, [0; 4]))
+        .map(|error| from(Port::Ext0, error, Port::Ext1))
+        .collect();
+    // The node is not listening.
+    let question = udp("198.51.100.7:40000", "203.0.113.31:50000").ttl(63);
+    let unreachable = icmp_error("203.0.113.31", &question, 3, 3, [0; 4]);
+    steps.push(from(Port::Ext1, unreachable, Port::Ext0));
+    let echo = icmp("198.51.100.7", "203.0.113.31", 8, 0, [0, 1, 0, 1]);
+    steps.push(dropped(Port::Ext0, echo, DropReason::Policy));
+    run(ONE_NODE, &steps);
 }

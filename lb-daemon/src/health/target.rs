@@ -10,7 +10,7 @@ use lb_common::net::{Protocol, Zone};
 use super::verdict::Thresholds;
 use crate::{
     config::{Check, Settings, Tls},
-    node_state::OnAllDown,
+    node_state::{OnAllDown, OnNodeDown},
     plan::{Plan, PlannedService},
 };
 
@@ -96,6 +96,11 @@ pub fn settings(plan: &Plan, service: &PlannedService) -> Settings {
 /// What happens to new flows of a service when no node is up.
 pub fn on_all_down(plan: &Plan, service: &PlannedService) -> OnAllDown {
     settings(plan, service).on_all_down
+}
+
+/// What happens to the TCP flows of a node of a service that goes down.
+pub fn on_node_down(plan: &Plan, service: &PlannedService) -> OnNodeDown {
+    settings(plan, service).on_node_down
 }
 
 /// How the nodes of a service are asked where nothing is said: those of an Edge pool in the way of the

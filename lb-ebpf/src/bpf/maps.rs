@@ -1,5 +1,7 @@
 //! The maps, and the operations on them that [`Tables`] names.
 
+use core::mem::MaybeUninit;
+
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_NOEXIST, bpf_fib_lookup as FibLookup},
@@ -13,6 +15,7 @@ use lb_common::{
     drop_reason::{OBSERVED_CELL, VERDICT_CELLS},
     event::Event,
     flow::{Direction, FlowEntry, FlowKey},
+    fragment::{FragmentKey, FragmentPorts, MAX_FRAGMENTED},
     interface::{INTERFACE_CELLS, Interface},
     names::{ROUTING_CELLS_USED, ROUTING_GENERATION},
     net::{Ip4, Mac, Zone},
@@ -25,7 +28,11 @@ use lb_common::{
     settings::{AnswerBudget, Settings},
     transaction::{MAX_TRANSACTIONS, Transaction},
 };
-use lb_ebpf::tables::{FlowSlot, InsertError, Route, Table, Tables};
+use lb_ebpf::{
+    packet::Packet,
+    tables::{FlowSlot, InsertError, Route, Table, Tables},
+    verdict::Way,
+};
 
 use super::atomic::Word;
 
@@ -72,9 +79,15 @@ static ROUTES: LruHashMap<Destination, CachedRoute, 65_536> = LruHashMap::new();
 static TRANSACTIONS: LruHashMap<Transaction, u32, { MAX_TRANSACTIONS as usize }> =
     LruHashMap::new();
 #[btf_map]
+static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts, { MAX_FRAGMENTED as usize }> =
+    LruHashMap::new();
+#[btf_map]
 static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]
 static ANSWERS: PerCpuArray<AnswerBudget, 1> = PerCpuArray::new();
+// What one run of the program works on.
+#[btf_map]
+static WORK: PerCpuArray<[u64; WORK_WORDS], 1> = PerCpuArray::new();
 // A flow entry before it is inserted.
 #[btf_map]
 static DRAFT: PerCpuArray<FlowEntry, 1> = PerCpuArray::new();
@@ -104,6 +117,34 @@ impl FlowSlot for Slot {
         // of a preallocated table in place until the run ends. Other CPUs may change the entry
         // meanwhile: every field is at most eight bytes, read and written as a whole.
         f(unsafe { &mut *self.0 })
+    }
+}
+
+/// What one run of the program works on: in a map, because the stack has no room for it, and because the
+/// verifier takes what it reads from a map for any value. It would follow every value that it knows through
+/// everything that comes after.
+pub struct Work {
+    packet: MaybeUninit<Packet>,
+    /// How the packet is sent on.
+    pub way: Way,
+}
+
+const WORK_WORDS: usize = size_of::<Work>().div_ceil(8);
+
+impl Work {
+    /// The place of this run.
+    #[inline(always)]
+    pub fn place() -> Option<&'static mut Self> {
+        // SAFETY: the cell of this CPU, which is large enough and aligned to eight bytes; the program is not
+        // interrupted by itself. Any bytes are a `Way`, and the packet is only read once it is written.
+        WORK.get_ptr_mut(0)
+            .map(|cell| unsafe { &mut *cell.cast::<Self>() })
+    }
+
+    /// Puts the packet there.
+    #[inline(always)]
+    pub fn put(&mut self, packet: Packet) -> (&Packet, &mut Way) {
+        (self.packet.write(packet), &mut self.way)
     }
 }
 
@@ -342,6 +383,18 @@ impl Tables for Maps<'_> {
     fn remember(&self, transaction: &Transaction, now: u32) {
         // Without a place in the table the client hears nothing and asks again.
         let _ = TRANSACTIONS.insert(transaction, now, 0);
+    }
+
+    #[inline(always)]
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentPorts> {
+        // SAFETY: copied before anything else happens.
+        unsafe { FRAGMENTS.get(key) }.copied()
+    }
+
+    #[inline(always)]
+    fn keep_fragment(&self, key: &FragmentKey, ports: &FragmentPorts) {
+        // Without a place in the table the other fragments are dropped and counted.
+        let _ = FRAGMENTS.insert(key, ports, 0);
     }
 
     #[inline(always)]

@@ -4,10 +4,10 @@ use lb_common::{
     drop_reason::DropReason,
     flow::{Direction, FlowKey, Rewrite},
     net::{Ip4, Port, Protocol},
-    service::{NO_NODE, Service, ServiceKey, node_cell},
+    service::{NO_NODE, Service, ServiceKey, Treatment, node_cell},
 };
 
-use super::{Found, asked, removal, unclaimed};
+use super::{Found, asked, removal, vip_out};
 use crate::{
     packet::{Packet, Transport},
     snat_port::{self, Range},
@@ -16,11 +16,11 @@ use crate::{
     treatment::{self, Opening},
 };
 
-/// Enters the flow that a packet opens into the half-open table.
+/// Enters the flow that a packet opens into the half-open table. [`Found::None`] where no service is asked.
 #[inline(never)]
 pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
     let Some(service) = service_of(packet, tables) else {
-        return unclaimed::judge(packet, tables);
+        return Found::None;
     };
     if packet.transport == Transport::Tcp && !packet.tcp.flags.opens() {
         return Found::Refused(DropReason::NoFlow);
@@ -36,7 +36,7 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
         Some(node) if index != NO_NODE => node,
         _ => return Found::Refused(DropReason::NoNode),
     };
-    let opening = Opening {
+    let mut opening = Opening {
         key: packet.key,
         service,
         index: u16::from(index),
@@ -45,6 +45,11 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
     };
     let refused = if treatment::is_snat(&service) {
         with_snat_port(&opening, tables)
+    } else if tables.node_address(packet.key.source, |_| ()).is_some() {
+        // A node of the pool itself: the other node would answer it past the load balancer, and it
+        // could not be its own peer. It is the one client that has to be the VIP.
+        opening.service.treatment = Treatment::Snat as u8;
+        vip_out::with_own_port(&opening, packet.key.destination, tables)
     } else {
         match enter(&opening, packet.key.source, packet.key.source_port, tables) {
             Ok(()) => None,
@@ -56,7 +61,7 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
         return Found::Refused(reason);
     }
     tables.count_opened(cell);
-    if !treatment::is_snat(&service) {
+    if !treatment::is_snat(&opening.service) {
         asked::first(packet, &node, tables, now);
     }
     Found::HalfOpen

@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Judges a packet that a node's address sends or receives; where it may pass, `next_hop` says where to.
-/// [`Found::None`] for any other packet, and for a node's packet to a VIP.
+/// [`Found::None`] for any other packet, and for a node's packet to a VIP or to this machine itself.
 #[inline(never)]
 pub fn judge<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found {
     let key = &packet.key;
@@ -26,27 +26,37 @@ pub fn judge<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> 
             packet.transport == Transport::Udp && key.destination_port == address.balanced_udp;
         (judge_by(address, packet, false), is_balanced_too)
     });
-    let found = if let Some((found, is_balanced_too)) = to_node {
+    let (found, from_node) = if let Some((found, is_balanced_too)) = to_node {
         if is_balanced_too {
             asked::of_node(packet, tables);
         }
-        found
+        (found, false)
     } else {
         match tables.node_address(key.source, |address| judge_by(address, packet, true)) {
-            Some(found) if tables.vip(key.destination).is_none() => found,
-            _ => Found::None,
+            Some(found) if tables.vip(key.destination).is_none() => (found, true),
+            _ => return Found::None,
         }
     };
-    let found = if found == Found::Refused(DropReason::Policy) && tables.settings().observe != 0 {
-        tables.count_observed();
-        Found::Routed
-    } else {
-        found
+    let found = match found {
+        Found::Refused(DropReason::Policy) if tables.settings().observe != 0 => {
+            tables.count_observed();
+            Found::Routed
+        }
+        found => found,
     };
-    if found != Found::Routed {
-        return found;
+    let found = match found {
+        Found::Routed => way(packet, tables, next_hop),
+        found => found,
+    };
+    match found {
+        // A node speaks to this machine itself, such as in answer to a health check.
+        Found::Refused(DropReason::Policy | DropReason::NoRoute)
+            if from_node && !adjacency::leads_elsewhere(tables, key) =>
+        {
+            Found::None
+        }
+        found => found,
     }
-    way(packet, tables, next_hop)
 }
 
 #[inline(always)]

@@ -4,15 +4,21 @@ use lb_common::{drop_reason::DropReason, service::FIRST_OWN_PORT};
 
 use super::Found;
 use crate::{
+    adjacency,
     packet::{Packet, Transport},
+    parse::icmp,
     tables::Tables,
 };
 
 /// Judges a packet that no service asked for: what is for the machine itself goes to the kernel, and
-/// what a VIP does not offer is refused.
-#[inline(always)]
+/// what a VIP does not offer is refused. So is what is for anybody else: the kernel would forward it where
+/// an administrator has let it, and from one side to the other (H13).
+#[inline(never)]
 pub fn judge<T: Tables>(packet: &Packet, tables: &T) -> Found {
     match tables.vip(packet.key.destination) {
+        None if adjacency::leads_elsewhere(tables, &packet.key) => {
+            return Found::Refused(DropReason::NotRouted);
+        }
         None => return Found::None,
         // The kernel would answer for an address of the other side (H13).
         Some(zone) if zone != packet.zone => return Found::Refused(DropReason::ZoneCrossing),
@@ -33,8 +39,10 @@ pub fn judge<T: Tables>(packet: &Packet, tables: &T) -> Found {
             Found::Refused(DropReason::NoFlow)
         }
         Transport::Tcp | Transport::Udp => Found::Refused(DropReason::PortClosed),
-        Transport::Fragment => Found::Refused(DropReason::Fragment),
+        Transport::Fragment if packet.key.protocol != icmp::PROTOCOL => {
+            Found::Refused(DropReason::Fragment)
+        }
         // Echo and the like: the kernel answers for its addresses.
-        Transport::IcmpError | Transport::Other => Found::None,
+        Transport::IcmpError | Transport::Other | Transport::Fragment => Found::None,
     }
 }

@@ -3,7 +3,7 @@
 
 use lb_common::{
     drop_reason::DropReason,
-    net::{Port, Protocol},
+    net::{Ip4, Port, Protocol},
     service::{NO_POOL, Node, Service, ServiceKey, Treatment, node_cell},
 };
 
@@ -33,16 +33,12 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
     if tables.vip(key.destination).is_some() {
         return Found::None;
     }
-    let range = Range {
-        first: outbound.first_snat_port,
-        last: outbound.last_snat_port,
-    };
     let opening = Opening {
         key: *key,
         service: Service {
             index: outbound.service,
-            first_snat_port: range.first,
-            last_snat_port: range.last,
+            first_snat_port: outbound.first_snat_port,
+            last_snat_port: outbound.last_snat_port,
             treatment: Treatment::Snat as u8,
             reserved: 0,
         },
@@ -56,17 +52,30 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
         },
         now,
     };
+    if let Some(reason) = with_own_port(&opening, outbound.vip, tables) {
+        return Found::Refused(reason);
+    }
+    tables.count_opened(node_cell(outbound.service, outbound.node));
+    Found::HalfOpen
+}
+
+/// Enters a flow that leaves from a VIP with the port that it came with, or with another where that is
+/// taken; the reason where it cannot.
+#[inline(never)]
+pub fn with_own_port<T: Tables>(opening: &Opening, vip: Ip4, tables: &T) -> Option<DropReason> {
+    let key = &opening.key;
+    let range = Range {
+        first: opening.service.first_snat_port,
+        last: opening.service.last_snat_port,
+    };
     let turn = range.choice(range.first.wrapping_add(spread::slot(key) as u16), 0);
     let mut port = key.source_port;
     for attempts in 0..TRIES {
-        match enter(&opening, outbound.vip, port, tables) {
-            Ok(()) => {
-                tables.count_opened(node_cell(outbound.service, outbound.node));
-                return Found::HalfOpen;
-            }
+        match enter(opening, vip, port, tables) {
+            Ok(()) => return None,
             Err(InsertError::Exists) => port = Port::new(range.choice(turn, attempts)),
-            Err(InsertError::Full) => return Found::Refused(DropReason::FlowTableFull),
+            Err(InsertError::Full) => return Some(DropReason::FlowTableFull),
         }
     }
-    Found::Refused(DropReason::SnatPortsExhausted)
+    Some(DropReason::SnatPortsExhausted)
 }

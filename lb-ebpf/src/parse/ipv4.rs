@@ -44,14 +44,16 @@ impl Header for Ipv4 {}
 /// Where the header starts in the frame.
 pub const AT: usize = ethernet::LENGTH;
 
-/// "More fragments", and every bit of the offset.
-const FRAGMENT_MASK: u16 = 0x3fff_u16.to_be();
+/// "More fragments".
+const MORE_FRAGMENTS: u16 = 0x2000_u16.to_be();
+/// Every bit of the offset: a fragment but the first.
+pub const OFFSET_MASK: u16 = 0x1fff_u16.to_be();
 
 /// Reads an IPv4 packet and the protocol header in it.
 #[inline(always)]
 pub fn parse(frame: &mut impl Frame, zone: Zone) -> Result<Packet, DropReason> {
     let frame_length = frame.length();
-    let ip = frame
+    let mut ip = frame
         .header(AT, |ip: &mut Ipv4| *ip)
         .ok_or(DropReason::Ipv4Header)?;
     let header_length = usize::from(ip.version_length & 0x0f) * 4;
@@ -70,18 +72,38 @@ pub fn parse(frame: &mut impl Frame, zone: Zone) -> Result<Packet, DropReason> {
     let payload = usize::from(length) - header_length;
     let mut state = Tcp::default();
     let mut stun = Stun::default();
-    let (transport, source_port, destination_port) = if ip.fragment & FRAGMENT_MASK != 0 {
+    let mut quoted_at = 0;
+    let more_fragments = ip.fragment & MORE_FRAGMENTS != 0;
+    let is_icmp = ip.protocol == icmp::PROTOCOL;
+    // The kernel puts together what is fragmented of ICMP.
+    let without_ports = ip.fragment & OFFSET_MASK != 0 || (more_fragments && is_icmp);
+    let (transport, source_port, destination_port) = if without_ports {
         (Transport::Fragment, Port::default(), Port::default())
     } else if ip.protocol == Protocol::Tcp as u8 {
         let tcp = tcp::parse(frame, transport_at, payload)?;
         state = tcp.state;
         (Transport::Tcp, tcp.source, tcp.destination)
     } else if ip.protocol == Protocol::Udp as u8 {
-        let udp = udp::parse(frame, transport_at, payload)?;
+        let udp = udp::parse(frame, transport_at, payload, more_fragments)?;
         stun = udp.stun;
         (Transport::Udp, udp.source, udp.destination)
-    } else if ip.protocol == icmp::PROTOCOL && icmp::is_error(frame, transport_at, payload)? {
-        (Transport::IcmpError, Port::default(), Port::default())
+    } else if is_icmp {
+        if let icmp::Parsed::Error(quote) = icmp::parse(frame, transport_at, payload)? {
+            // An error goes to whoever sent what it is about.
+            if quote.source != ip.destination {
+                return Err(DropReason::IcmpQuote);
+            }
+            ip.protocol = quote.protocol;
+            ip.source = quote.destination;
+            quoted_at = quote.at;
+            (
+                Transport::IcmpError,
+                quote.destination_port,
+                quote.source_port,
+            )
+        } else {
+            (Transport::Other, Port::default(), Port::default())
+        }
     } else {
         (Transport::Other, Port::default(), Port::default())
     };
@@ -97,6 +119,9 @@ pub fn parse(frame: &mut impl Frame, zone: Zone) -> Result<Packet, DropReason> {
         tcp: state,
         stun,
         transport_at: transport_at as u8,
+        quoted_at,
+        is_first_fragment: more_fragments && !without_ports,
+        identification: ip.identification,
         length,
         ttl: ip.ttl,
     })

@@ -35,14 +35,24 @@ pub struct Parsed {
     pub stun: Stun,
 }
 
-/// Reads the UDP header `at` bytes into the frame, in an IP payload of `payload` bytes.
+/// Reads the UDP header `at` bytes into the frame, in an IP payload of `payload` bytes; with
+/// `more_fragments`, the rest of the datagram is in others.
+///
+/// # Errors
+///
+/// [`DropReason::UdpHeader`] where header or length do not fit.
 #[inline(always)]
-pub fn parse(frame: &mut impl Frame, at: usize, payload: usize) -> Result<Parsed, DropReason> {
+pub fn parse(
+    frame: &mut impl Frame,
+    at: usize,
+    payload: usize,
+    more_fragments: bool,
+) -> Result<Parsed, DropReason> {
     let udp = frame
         .header(at, |udp: &mut UdpHeader| *udp)
         .ok_or(DropReason::UdpHeader)?;
     let length = usize::from(u16::from_be(udp.length));
-    if length < size_of::<UdpHeader>() || length > payload {
+    if length < size_of::<UdpHeader>() || (length > payload && !more_fragments) {
         return Err(DropReason::UdpHeader);
     }
     Ok(Parsed {

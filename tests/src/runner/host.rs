@@ -3,7 +3,7 @@
 use lb_common::drop_reason::DropReason;
 use lb_ebpf::{
     answer,
-    apply::{apply, apply_route},
+    apply::{apply, apply_route, icmp_error},
     decide::decide,
     frame::{Frame, Header},
     packet::Packet,
@@ -109,11 +109,12 @@ impl Runner for Host {
         let verdict = decide(&packet, &self.tables, self.now, &mut way);
         let sent = match verdict {
             Verdict::Forward => apply(&mut Bytes(&mut bytes), &packet, &way),
+            Verdict::ForwardError => icmp_error::apply(&mut Bytes(&mut bytes), &packet, &way),
             Verdict::Route => apply_route(&mut Bytes(&mut bytes), &packet, &way.next_hop),
             Verdict::Pass | Verdict::Drop(_) => Ok(()),
         };
         match verdict {
-            Verdict::Forward | Verdict::Route => match sent {
+            Verdict::Forward | Verdict::ForwardError | Verdict::Route => match sent {
                 Ok(()) if way.next_hop.interface == index => Outcome::Returned(bytes),
                 Ok(()) => Outcome::Redirected(bytes),
                 Err(reason) => self.refuse(bytes, &packet, reason, way.next_hop.mtu, index),

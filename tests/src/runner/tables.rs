@@ -9,6 +9,7 @@ use std::{
 use lb_common::{
     event::Event,
     flow::{FlowEntry, FlowKey},
+    fragment::{FragmentKey, FragmentPorts},
     interface::Interface,
     net::{Ip4, Mac, Zone},
     next_hop::{CachedRoute, Neighbour, NextHop},
@@ -36,6 +37,7 @@ pub struct PlainTables {
     cells: RefCell<HashMap<Neighbour, u32>>,
     routes: RefCell<HashMap<(Ip4, u8), CachedRoute>>,
     transactions: RefCell<HashMap<Transaction, u32>>,
+    fragments: RefCell<HashMap<FragmentKey, FragmentPorts>>,
     answers: RefCell<AnswerBudget>,
     /// Packets that passed although no rule names them.
     pub observed: Cell<u64>,
@@ -68,6 +70,7 @@ impl PlainTables {
             cells: RefCell::default(),
             routes: RefCell::default(),
             transactions: RefCell::default(),
+            fragments: RefCell::default(),
             answers: RefCell::default(),
             observed: Cell::new(0),
             generation: Cell::new(0),
@@ -232,7 +235,14 @@ impl Tables for PlainTables {
     }
 
     fn route(&self, key: &FlowKey) -> Route {
-        let (port, next) = match key.destination.octets() {
+        let destination = key.destination.octets();
+        let is_own =
+            |own: [u8; 4]| destination == own || destination == [own[0], own[1], own[2], 255];
+        if destination[0] == 127 || Port::ALL.map(Port::own_address).into_iter().any(is_own) {
+            // This machine itself, and the broadcast addresses of its networks.
+            return Route::None;
+        }
+        let (port, next) = match destination {
             [203, 0, 113, _] => (Port::Ext1, key.destination.octets()),
             [10, 20, 0, _] => (Port::Int0, key.destination.octets()),
             _ => (Port::Ext0, [192, 0, 2, 254]),
@@ -296,6 +306,14 @@ impl Tables for PlainTables {
 
     fn remember(&self, transaction: &Transaction, now: u32) {
         self.transactions.borrow_mut().insert(*transaction, now);
+    }
+
+    fn fragment(&self, key: &FragmentKey) -> Option<FragmentPorts> {
+        self.fragments.borrow().get(key).copied()
+    }
+
+    fn keep_fragment(&self, key: &FragmentKey, ports: &FragmentPorts) {
+        self.fragments.borrow_mut().insert(*key, *ports);
     }
 
     fn settings(&self) -> Settings {

@@ -1,0 +1,34 @@
+//! An ICMP error about a packet of a flow: it goes the way of that packet's answers, translated as they are
+//! (RFC 5508, section 4).
+
+use lb_common::{
+    flow::{Asked, Direction},
+    service::Treatment,
+};
+
+use crate::{
+    packet::Packet,
+    tables::{FlowSlot, Table, Tables},
+};
+
+/// The flow that an error goes through; none for an error about anything else, and for one about what a
+/// client sent to the node itself (H4).
+#[inline(always)]
+pub fn flow<T: Tables>(packet: &Packet, tables: &T) -> Option<T::Slot> {
+    if packet.quoted_at == 0 {
+        return None;
+    }
+    let established = tables.flow(Table::Established, &packet.key);
+    let flow = if established.is_some() {
+        established
+    } else {
+        tables.flow(Table::HalfOpen, &packet.key)
+    };
+    flow.filter(|flow| {
+        flow.with(|entry| {
+            entry.treatment != Treatment::Dnat as u8
+                || entry.direction == Direction::TO_NODE
+                || entry.asked == Asked::VIP
+        })
+    })
+}
