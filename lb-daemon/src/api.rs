@@ -18,8 +18,10 @@ use tokio::{
 };
 use tracing::debug;
 
+use crate::node_state::Wanted;
+
 /// A question on the control socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Question {
     /// Answered by a [`crate::snapshot::Status`].
@@ -28,6 +30,15 @@ pub enum Question {
     Flows,
     /// Read the configuration file again and apply it; answered by a list of what has changed.
     Reload,
+    /// Want something of a node; answered by a list of what has changed.
+    Want {
+        /// Its name.
+        node: String,
+        /// For this service alone.
+        service: Option<String>,
+        /// What is wanted.
+        wanted: Wanted,
+    },
 }
 
 /// What comes back.
@@ -145,7 +156,7 @@ async fn ask_controller(
 }
 
 /// Asks a running edgelb; for the commands.
-pub fn ask<T: DeserializeOwned>(socket: &Path, question: Question) -> Result<T> {
+pub fn ask<T: DeserializeOwned>(socket: &Path, question: &Question) -> Result<T> {
     use io::{Read as _, Write as _};
     let mut stream = BlockingStream::connect(socket).with_context(|| {
         format!(
@@ -153,7 +164,7 @@ pub fn ask<T: DeserializeOwned>(socket: &Path, question: Question) -> Result<T> 
             socket.display()
         )
     })?;
-    let mut text = serde_json::to_vec(&question)?;
+    let mut text = serde_json::to_vec(question)?;
     text.push(b'\n');
     stream.write_all(&text)?;
     let mut answer = String::new();

@@ -29,6 +29,12 @@ pub enum Command {
     Reload(Reload),
     /// Take everything that edgelb has left off the machine: programs, VIPs and pins.
     Detach(Detach),
+    /// Send a node no new flows; those that it has go on to their end.
+    Drain(Node),
+    /// Send a node new flows again.
+    Enable(Node),
+    /// Send a node no new flows and end those that it has.
+    Disable(Node),
     /// Show interfaces, services, nodes, traffic and drops of a running edgelb.
     Status(Query),
     /// Show the live flows of a running edgelb.
@@ -47,6 +53,9 @@ pub struct Run {
     /// Folder in a bpffs for what outlives the daemon: maps, program and attachments.
     #[arg(long, value_name = "PATH", default_value = paths::PIN_DIR)]
     pub pin_dir: PathBuf,
+    /// Where it is kept what must not be forgotten: nodes that are drained or disabled.
+    #[arg(long, value_name = "FILE", default_value = paths::STATE_FILE)]
+    pub state_file: PathBuf,
     /// How to write the log (to standard error). `RUST_LOG` sets what is written.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = LogFormat::Human)]
     pub log_format: LogFormat,
@@ -90,6 +99,19 @@ pub enum PortsFormat {
 /// Options of `edgelb reload`.
 #[derive(Debug, Args)]
 pub struct Reload {
+    /// The control socket of the instance.
+    #[arg(long, value_name = "PATH", default_value = paths::CONTROL_SOCKET)]
+    pub control_socket: PathBuf,
+}
+
+/// Options of `edgelb drain`, `edgelb enable` and `edgelb disable`.
+#[derive(Debug, Args)]
+pub struct Node {
+    /// Name of the node.
+    pub node: String,
+    /// For this service alone; without it, for every service of the node.
+    #[arg(long, value_name = "SERVICE")]
+    pub service: Option<String>,
     /// The control socket of the instance.
     #[arg(long, value_name = "PATH", default_value = paths::CONTROL_SOCKET)]
     pub control_socket: PathBuf,

@@ -3,6 +3,7 @@
 pub mod check;
 pub mod detach;
 pub mod flows;
+pub mod node;
 pub mod ports;
 pub mod reload;
 pub mod run;

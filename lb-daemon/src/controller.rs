@@ -5,6 +5,7 @@ mod reload;
 mod sweep;
 
 use std::{
+    collections::BTreeSet,
     net::Ipv4Addr,
     path::PathBuf,
     time::{Duration, Instant},
@@ -31,10 +32,13 @@ use crate::{
     indexes::Indexes,
     neighbours::Neighbours,
     network::{self, Link, Network, NetworkEvent, NetworkEvents},
+    node_state::NodeState,
     plan::Plan,
     service_manager::{self, Watchdog},
+    state_file::{State, StateFile},
     takers::Takers,
     view,
+    wishes::Wishes,
 };
 
 /// How often idle flows are looked for. A walk over a large table takes longer than this: then the
@@ -65,6 +69,10 @@ pub struct Controller {
     pub(crate) started: Instant,
     pub(crate) checks: Checks,
     pub(crate) takers: Takers,
+    wishes: Wishes,
+    /// Nodes that were down when an earlier daemon ended, and that have not been asked yet.
+    known_down: BTreeSet<(String, String)>,
+    state_file: StateFile,
     changes: mpsc::Receiver<Change>,
     neighbours: Neighbours,
     network: Network,
@@ -82,6 +90,9 @@ impl Controller {
     pub async fn start(plan: Plan, options: &cli::Run) -> Result<Self> {
         const TOO_LARGE: &str = "the configuration does not fit into the maps";
         Indexes::default().assign(&plan).context(TOO_LARGE)?;
+        let state_file = StateFile::open(&options.state_file)?;
+        let State { mut wishes, down } = state_file.state().clone();
+        wishes.retain(&plan);
         let socket = ControlSocket::bind(&options.control_socket)?;
         let (network, network_events) = Network::connect()?;
         let pins = Pins::open(&options.pin_dir)?;
@@ -103,7 +114,11 @@ impl Controller {
         let mut indexes = Indexes::recover(&datapath.seats()?);
         indexes.assign(&plan).context(TOO_LARGE)?;
         datapath.note_seats(&indexes.records())?;
-        let takers = Takers::default();
+        // As they were when the last daemon ended, until the checks say otherwise.
+        let takers = Takers::default().decide(&plan, |service, node| {
+            let name = (service.name.clone(), node.name.clone());
+            NodeState::of(wishes.of(&name.0, &name.1), !down.contains(&name))
+        });
         let contents = Contents::with(&plan, &indexes, &takers);
         for change in contents::difference(&Contents::default(), &contents) {
             datapath.apply(&change)?;
@@ -118,6 +133,9 @@ impl Controller {
             started: Instant::now(),
             checks: Checks::new(Ways::new(network.clone(), Vec::new()), tell),
             takers,
+            wishes,
+            known_down: down,
+            state_file,
             changes,
             server: tokio::spawn(socket.serve(sender)),
             config: options.config.clone(),
@@ -149,6 +167,8 @@ impl Controller {
     /// First the program, then the addresses: where another edgelb has the interface, its addresses
     /// must not be touched. Programs of an earlier edgelb are replaced when nothing can fail any more.
     async fn bring_up(&mut self, links: &[Link], pinned: &[u32]) -> Result<()> {
+        // What cannot be asked is refused before anything is touched.
+        let checks = self.checks.prepare(targets(&self.plan))?;
         self.resolve_first(links).await?;
         if !self.datapath.adopted() {
             self.datapath.take_over_pins()?;
@@ -166,7 +186,6 @@ impl Controller {
             }
         }
         let plan = self.plan.clone();
-        let checks = self.checks.prepare(targets(&plan))?;
         let new = self.attach_new(&plan, links)?;
         self.vips = addresses::assign(&plan, links, &self.network).await?;
         self.replace_programs()?;
@@ -177,6 +196,7 @@ impl Controller {
         self.take_off_rest(pinned).await?;
         // Routes may have changed while nobody looked.
         self.datapath.raise_route_generation()?;
+        // From the VIPs, so not before these are there.
         self.checks.ways().set_interfaces(self.own_interfaces());
         self.checks.set(checks);
         Ok(())
@@ -316,6 +336,7 @@ impl Controller {
                 () = watchdog.due() => Watchdog::alive(),
                 _ = sweep.tick() => {
                     let start = Instant::now();
+                    self.learn();
                     outlive(self.sweep());
                     sweep.reset_after(SWEEP_INTERVAL.max(start.elapsed() * WALK_SHARE));
                 }
@@ -345,6 +366,11 @@ impl Controller {
         let answer = match asked.question {
             Question::Status => view::status(self).and_then(json),
             Question::Flows => view::flows(self).and_then(json),
+            Question::Want {
+                node,
+                service,
+                wanted,
+            } => self.want(&node, service.as_deref(), wanted).and_then(json),
             Question::Reload => match self.reload().await {
                 Ok(told) => json(told),
                 Err(error) => {

@@ -6,6 +6,7 @@ use clap::Parser as _;
 use lb_daemon::{
     cli::{Cli, Command},
     command,
+    node_state::Wanted,
 };
 
 fn main() -> ExitCode {
@@ -15,6 +16,9 @@ fn main() -> ExitCode {
         Command::Ports(options) => command::ports::run(&options),
         Command::Reload(options) => command::reload::run(&options),
         Command::Detach(options) => command::detach::run(&options),
+        Command::Drain(options) => command::node::run(options, Wanted::Draining),
+        Command::Enable(options) => command::node::run(options, Wanted::Enabled),
+        Command::Disable(options) => command::node::run(options, Wanted::Disabled),
         Command::Status(options) => command::status::run(&options),
         Command::Flows(options) => command::flows::run(&options),
     };

@@ -3,8 +3,11 @@
 //! The health checks say whether it answers, the administrator says whether it is wanted, and
 //! `on_all_down` says what happens when nobody is left.
 
+use serde::{Deserialize, Serialize};
+
 /// What the administrator wants of a node.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Wanted {
     /// It takes new flows.
     #[default]
@@ -69,6 +72,17 @@ impl OnAllDown {
             Self::Last => "last",
         }
     }
+}
+
+/// What happens to the TCP flows of a node that goes down. Its UDP flows go to other nodes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum OnNodeDown {
+    /// They are forgotten: the next packet of either side is answered by a RST, and the client connects
+    /// anew.
+    #[default]
+    Reset,
+    /// They are left as they are.
+    Keep,
 }
 
 /// A node of a service when it is decided anew who takes new flows.

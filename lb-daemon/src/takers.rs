@@ -1,6 +1,6 @@
 //! Which nodes take new flows of which services (pure).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     health::target::on_all_down,
@@ -57,6 +57,19 @@ impl Takers {
     pub fn takes(&self, service: &str, node: &str) -> bool {
         let decided = self.decided(service, node);
         decided.is_none_or(|decided| decided.takes)
+    }
+
+    /// Names of services and of their nodes that are down.
+    pub fn down(&self) -> BTreeSet<(String, String)> {
+        let mut down = BTreeSet::new();
+        for (service, nodes) in &self.0 {
+            for (node, decided) in nodes {
+                if decided.state == NodeState::Down {
+                    down.insert((service.clone(), node.clone()));
+                }
+            }
+        }
+        down
     }
 
     /// State of a node of a service.

@@ -33,6 +33,8 @@ fn print_shows_the_plan() {
         "203.0.113.11:5061",
         "ext0",
         "1024-64511",
+        "ms-turn",
+        "refuse",
         "10.20.0.10",
     ] {
         assert!(text.contains(word), "{word} is missing in\n{text}");

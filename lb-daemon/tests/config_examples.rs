@@ -54,6 +54,7 @@ fn the_example_has_every_key() {
         "fall",
         "calm",
         "on_all_down",
+        "on_node_down",
         "[[health.services]]",
         "check",
         "gate",

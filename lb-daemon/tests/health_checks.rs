@@ -13,7 +13,7 @@ use lb_common::{
     service::FIRST_OWN_PORT,
 };
 use lb_daemon::{
-    config::Check,
+    config::{Check, Tls},
     health::{
         Change, Checks, Ways,
         target::{Key, Target},
@@ -22,7 +22,7 @@ use lb_daemon::{
     network::Network,
 };
 use tokio::{
-    io::AsyncReadExt as _,
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpListener, TcpStream, UdpSocket},
     sync::mpsc,
     time::timeout,
@@ -115,7 +115,7 @@ async fn one_connection_at_a_time_from_a_port_of_the_machines_own_and_closed_wit
         let (mut stream, port) = accept(&listener).await?;
         ports.push(port);
         // Said late: what nobody waits for must not become a RST.
-        tokio::io::AsyncWriteExt::write_all(&mut stream, b"220 ready\r\n").await?;
+        stream.write_all(b"220 ready\r\n").await?;
         // No other connection comes while this one is open, although it is time for the next check.
         let other = timeout(Duration::from_millis(100), listener.accept()).await;
         ensure!(other.is_err(), "a second connection: {other:?}");
@@ -135,6 +135,32 @@ async fn one_connection_at_a_time_from_a_port_of_the_machines_own_and_closed_wit
         "{report:?}"
     );
     checks.stop().await;
+    Ok(())
+}
+
+/// The server hears a `ClientHello`, then `close_notify` in its own version, then FIN.
+#[tokio::test]
+async fn tls_ends_with_close_notify() -> Result<()> {
+    let (mut checks, _changes) = checks()?;
+    let (listener, address) = listen().await?;
+    let check = Check::Tls(Tls::default());
+    set(&mut checks, vec![target(address, Protocol::Tcp, check)])?;
+    let (mut stream, _) = accept(&listener).await?;
+    let mut header = [0; 5];
+    stream.read_exact(&mut header).await?;
+    ensure!(header[..3] == [22, 3, 1], "{header:?}");
+    let length = usize::from(u16::from_be_bytes([header[3], header[4]]));
+    stream.read_exact(&mut vec![0; length]).await?;
+    // TLS 1.1, and the shortest ServerHello there is.
+    let mut hello = vec![22, 3, 2, 0, 42, 2, 0, 0, 38, 3, 2];
+    hello.extend([7; 32]);
+    hello.extend([0, 0, 0x2F, 0]);
+    stream.write_all(&hello).await?;
+    let mut rest = Vec::new();
+    stream.read_to_end(&mut rest).await?;
+    ensure!(rest == [21, 3, 2, 0, 2, 1, 0], "{rest:?}");
+    let (_, report) = checks.report(&key()).context("it is asked")?;
+    ensure!(report.failure.is_none(), "{report:?}");
     Ok(())
 }
 
@@ -250,7 +276,7 @@ async fn a_target_that_stays_keeps_its_task_and_its_state() -> Result<()> {
 
     // A file that cannot be used changes nothing.
     let ca = Some("/nowhere/ca.pem".into());
-    let tls = lb_daemon::config::Tls {
+    let tls = Tls {
         server_name: None,
         ca,
     };

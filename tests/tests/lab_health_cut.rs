@@ -19,8 +19,8 @@ use lb_tests::lab::{
 use nix::libc;
 use socket2::{Domain, Socket, Type};
 
-/// The case of the issue.
-const QUICK: &str = "interval = \"500ms\"\nfall = 2";
+/// The case of the issue. Flows are left where they went, so that one can tell which node that was.
+const QUICK: &str = "interval = \"500ms\"\nfall = 2\non_node_down = \"keep\"";
 /// From this time after the cut on, no new flow goes to the node.
 const NOTICED: Duration = Duration::from_millis(1500);
 /// Time between two new flows.

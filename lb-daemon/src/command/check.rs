@@ -6,7 +6,7 @@ use anyhow::Result;
 use comfy_table::{Table, presets};
 
 use super::show;
-use crate::{config::Config, contents::Contents, plan::Plan};
+use crate::{config::Config, contents::Contents, health::target, plan::Plan};
 
 /// Validates a configuration file.
 pub fn run(path: &Path, print: bool) -> Result<ExitCode> {
@@ -34,6 +34,7 @@ pub fn run(path: &Path, print: bool) -> Result<ExitCode> {
             interfaces(&plan),
             vips(&plan),
             services(&plan),
+            checks(&plan),
             limits(&plan),
         ] {
             text += "\n";
@@ -100,6 +101,35 @@ fn services(plan: &Plan) -> Table {
                 node.weight.to_string(),
             ]);
         }
+    }
+    table
+}
+
+fn checks(plan: &Plan) -> Table {
+    let mut table = new_table(&[
+        "CHECKED",
+        "CHECK",
+        "INTERVAL",
+        "TIMEOUT",
+        "RISE",
+        "FALL",
+        "GATE",
+        "NO NODE UP",
+    ]);
+    let duration = |duration| humantime::format_duration(duration).to_string();
+    for service in plan.services.iter().filter(|_| plan.health.enabled) {
+        let settings = target::settings(plan, service);
+        let gate = target::gate_of(plan, service);
+        table.add_row([
+            service.name.clone(),
+            target::check(plan, service).name().to_owned(),
+            duration(settings.interval),
+            duration(settings.timeout),
+            settings.rise.to_string(),
+            settings.fall.to_string(),
+            gate.map_or_else(String::new, |gate| plan.services[gate].name.clone()),
+            settings.on_all_down.name().to_owned(),
+        ]);
     }
     table
 }

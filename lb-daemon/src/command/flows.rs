@@ -14,7 +14,7 @@ use crate::{
 
 /// Prints the live flows.
 pub fn run(options: &cli::Query) -> Result<ExitCode> {
-    let flows: Vec<FlowStatus> = ask(&options.control_socket, Question::Flows)?;
+    let flows: Vec<FlowStatus> = ask(&options.control_socket, &Question::Flows)?;
     if options.json {
         show(serde_json::to_string_pretty(&flows)?)?;
     } else {

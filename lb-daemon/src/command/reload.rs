@@ -12,7 +12,7 @@ use crate::{
 
 /// Has a running edgelb apply its configuration file, and prints what has changed.
 pub fn run(options: &cli::Reload) -> Result<ExitCode> {
-    let changes: Vec<String> = ask(&options.control_socket, Question::Reload)
+    let changes: Vec<String> = ask(&options.control_socket, &Question::Reload)
         .context("not reloaded, everything is as it was")?;
     if changes.is_empty() {
         show("nothing has changed")?;

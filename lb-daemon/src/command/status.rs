@@ -14,7 +14,7 @@ use crate::{
 
 /// Prints the state of a running edgelb.
 pub fn run(options: &cli::Query) -> Result<ExitCode> {
-    let status: Status = ask(&options.control_socket, Question::Status)?;
+    let status: Status = ask(&options.control_socket, &Question::Status)?;
     if options.json {
         show(serde_json::to_string_pretty(&status)?)?;
     } else {

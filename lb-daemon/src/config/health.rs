@@ -12,7 +12,7 @@ pub(super) use self::{
     check::check,
     parse::{Places, health},
 };
-use crate::node_state::OnAllDown;
+use crate::node_state::{OnAllDown, OnNodeDown};
 
 /// `[health]`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +57,8 @@ pub struct Settings {
     pub calm: Duration,
     /// What happens to new flows when no node is up.
     pub on_all_down: OnAllDown,
+    /// What happens to the TCP flows of a node that goes down.
+    pub on_node_down: OnNodeDown,
 }
 
 impl Default for Settings {
@@ -69,6 +71,7 @@ impl Default for Settings {
             fall: 3,
             calm: Duration::from_mins(1),
             on_all_down: OnAllDown::Refuse,
+            on_node_down: OnNodeDown::Reset,
         }
     }
 }

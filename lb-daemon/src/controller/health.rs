@@ -1,15 +1,17 @@
 //! What the health of the nodes decides: who takes new flows.
 
+use anyhow::Result;
 use lb_common::net::Zone;
 use tracing::{info, warn};
 
-use super::Controller;
+use super::{Controller, outlive};
 use crate::{
     contents::Contents,
     datapath,
-    health::Change,
+    health::{Change, target::Key},
     node_state::{NodeState, Wanted},
     plan::Plan,
+    state_file::State,
     takers::Takers,
 };
 
@@ -34,15 +36,66 @@ impl Controller {
         for told in takers.told(&self.takers) {
             warn!("{told}");
         }
+        let changed = takers != self.takers;
         self.takers = takers;
+        if changed {
+            self.remember();
+            self.sweep_flows()?;
+        }
         Ok(())
+    }
+
+    /// Wants something of a node from here on. Returns what has changed, a line each.
+    pub(super) fn want(
+        &mut self,
+        node: &str,
+        service: Option<&str>,
+        wanted: Wanted,
+    ) -> Result<Vec<String>> {
+        let mut wishes = self.wishes.clone();
+        wishes.want(&self.plan, node, service, wanted)?;
+        // First of all on disk: what cannot be kept is not promised.
+        let mut state = self.state_file.state().clone();
+        state.wishes = wishes.clone();
+        self.state_file.write(state)?;
+        self.wishes = wishes;
+        let before = self.takers.clone();
+        self.decide()?;
+        Ok(self.takers.told(&before))
+    }
+
+    /// Keeps what the next daemon is to know.
+    pub(super) fn remember(&mut self) {
+        let state = State {
+            wishes: self.wishes.clone(),
+            down: self.takers.down(),
+        };
+        outlive(self.state_file.write(state));
+    }
+
+    /// Lets go of what an earlier daemon knew of nodes that have been asked since.
+    pub(super) fn learn(&mut self) {
+        if self.known_down.is_empty() {
+            return;
+        }
+        let checks = &self.checks;
+        self.known_down.retain(|(service, node)| {
+            let report = checks.report(&Key {
+                service: service.clone(),
+                node: node.clone(),
+            });
+            report.is_some_and(|(_, report)| !report.verdict.is_decided())
+        });
+        outlive(self.decide());
     }
 
     /// Who takes new flows of a plan's services as things are now.
     pub(super) fn takers_of(&self, plan: &Plan) -> Takers {
         self.takers.decide(plan, |service, node| {
-            let healthy = self.checks.is_healthy(plan, service, &node.name);
-            NodeState::of(Wanted::Enabled, healthy)
+            let name = (service.name.clone(), node.name.clone());
+            let healthy = self.checks.is_healthy(plan, service, &node.name)
+                && !self.known_down.contains(&name);
+            NodeState::of(self.wishes.of(&service.name, &node.name), healthy)
         })
     }
 

@@ -85,6 +85,8 @@ impl Controller {
         }
         self.indexes = indexes;
         self.plan = plan;
+        self.wishes.retain(&self.plan);
+        self.remember();
         let gone = only_in(&self.vips, &vips);
         self.vips = vips;
         // From here on it is done; what goes wrong now is for the next round to put right.

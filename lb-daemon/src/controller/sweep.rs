@@ -1,7 +1,7 @@
 //! The end of idle flows: both entries and the SNAT port go together.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     time::{Duration, Instant},
 };
 
@@ -15,6 +15,7 @@ use super::Controller;
 use crate::{
     clock,
     datapath::{FlowTable, Result},
+    endings::Endings,
     expiry,
     indexes::{Freed, InUse},
 };
@@ -48,10 +49,10 @@ impl Controller {
     /// Removes the flows that are over; returns what the flows carry.
     pub(super) fn sweep_flows(&mut self) -> Result<InUse> {
         let mut in_use = InUse::default();
-        let leaving = self.indexes.leaving();
+        let endings = Endings::of(&self.plan, &self.indexes, &self.takers);
         // In this order: a flow that is confirmed meanwhile is seen in at least one of the two.
         for table in [FlowTable::HalfOpen, FlowTable::Established] {
-            self.sweep_table(table, &leaving, &mut in_use)?;
+            self.sweep_table(table, &endings, &mut in_use)?;
         }
         Ok(in_use)
     }
@@ -59,19 +60,19 @@ impl Controller {
     fn sweep_table(
         &mut self,
         table: FlowTable,
-        leaving: &BTreeSet<u32>,
+        endings: &Endings,
         in_use: &mut InUse,
     ) -> Result<()> {
         let now = clock::now();
         let timeouts = self.plan.timeouts;
         // First by each entry's own clock; only these are looked up again, with their other half.
         let mut quiet = Vec::new();
-        let mut orphaned = Vec::new();
+        let mut ended = Vec::new();
         self.datapath.walk_flows(table, |key, entry| {
             let cell = node_cell(entry.service, entry.node);
             in_use.note(cell, entry.snat_pool);
-            if leaving.contains(&cell) {
-                orphaned.push((*key, *entry));
+            if endings.ends(cell, key.protocol) {
+                ended.push((*key, *entry));
             } else if expiry::is_over(table, key, entry, None, &timeouts, now) {
                 quiet.push((*key, *entry));
             }
@@ -88,11 +89,13 @@ impl Controller {
         if over > 0 {
             debug!("{over} idle entries removed from the {table:?} table");
         }
-        if !orphaned.is_empty() {
-            let count = orphaned.len();
-            info!("{count} entries of nodes that are gone removed from the {table:?} table");
+        if !ended.is_empty() {
+            let count = ended.len();
+            info!(
+                "{count} entries of nodes that are down, disabled or gone removed from the {table:?} table"
+            );
         }
-        for (key, entry) in orphaned {
+        for (key, entry) in ended {
             self.end(table, &key, &entry, &key.answer_to(&entry.rewrite))?;
         }
         Ok(())

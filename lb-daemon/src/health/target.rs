@@ -10,7 +10,7 @@ use lb_common::net::{Protocol, Zone};
 use super::verdict::Thresholds;
 use crate::{
     config::{Check, Settings, Tls},
-    node_state::OnAllDown,
+    node_state::{OnAllDown, OnNodeDown},
     plan::{Plan, PlannedService},
 };
 
@@ -81,13 +81,14 @@ pub fn targets(plan: &Plan) -> Vec<Target> {
 }
 
 /// How the nodes of a service are asked.
-fn check(plan: &Plan, service: &PlannedService) -> Check {
+pub fn check(plan: &Plan, service: &PlannedService) -> Check {
     let own = plan.health.of(&service.name);
     own.and_then(|own| own.check.clone())
         .unwrap_or_else(|| default_check(service))
 }
 
-fn settings(plan: &Plan, service: &PlannedService) -> Settings {
+/// How often the nodes of a service are asked, and what follows.
+pub fn settings(plan: &Plan, service: &PlannedService) -> Settings {
     let own = plan.health.of(&service.name);
     own.map_or(plan.health.general, |own| own.settings)
 }
@@ -95,6 +96,11 @@ fn settings(plan: &Plan, service: &PlannedService) -> Settings {
 /// What happens to new flows of a service when no node is up.
 pub fn on_all_down(plan: &Plan, service: &PlannedService) -> OnAllDown {
     settings(plan, service).on_all_down
+}
+
+/// What happens to the TCP flows of a node of a service that goes down.
+pub fn on_node_down(plan: &Plan, service: &PlannedService) -> OnNodeDown {
+    settings(plan, service).on_node_down
 }
 
 /// How the nodes of a service are asked where nothing is said: those of an Edge pool in the way of the

@@ -54,6 +54,11 @@ impl Verdict {
         self.healthy
     }
 
+    /// Whether the first results have decided.
+    pub const fn is_decided(&self) -> bool {
+        self.decided
+    }
+
     /// Since when it is as it is.
     pub const fn since(&self) -> Instant {
         self.since

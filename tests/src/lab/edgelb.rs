@@ -33,6 +33,7 @@ pub struct Instance {
     config: PathBuf,
     control_socket: PathBuf,
     pin_dir: PathBuf,
+    state_file: PathBuf,
     log: PathBuf,
 }
 
@@ -44,6 +45,7 @@ impl Instance {
             config: folder.file(&format!("{name}.toml")),
             control_socket: folder.file(&format!("{name}.sock")),
             pin_dir: folder.pin(name),
+            state_file: folder.file(&format!("{name}.state.json")),
             log: folder.file(&format!("{name}.log")),
         };
         fs::write(&instance.config, config)
@@ -60,6 +62,15 @@ impl Instance {
     pub fn reload(&self) -> Result<String> {
         run(Command::new(&self.program)
             .args(["reload", "--control-socket"])
+            .arg(&self.control_socket))
+    }
+
+    /// Has the running edgelb do something with a node, such as `drain`: what it says has changed.
+    pub fn node(&self, command: &str, arguments: &[&str]) -> Result<String> {
+        run(Command::new(&self.program)
+            .arg(command)
+            .args(arguments)
+            .arg("--control-socket")
             .arg(&self.control_socket))
     }
 
@@ -98,7 +109,7 @@ impl Instance {
     }
 
     /// The options of `edgelb run` that make it this instance.
-    pub fn options(&self) -> [&OsStr; 6] {
+    pub fn options(&self) -> [&OsStr; 8] {
         [
             "--config".as_ref(),
             self.config.as_ref(),
@@ -106,6 +117,8 @@ impl Instance {
             self.control_socket.as_ref(),
             "--pin-dir".as_ref(),
             self.pin_dir.as_ref(),
+            "--state-file".as_ref(),
+            self.state_file.as_ref(),
         ]
     }
 

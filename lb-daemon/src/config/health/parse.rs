@@ -8,7 +8,7 @@ use crate::{
         Problem,
         document::{Place, Section, Value},
     },
-    node_state::OnAllDown,
+    node_state::{OnAllDown, OnNodeDown},
 };
 
 /// Where the parts of `[[health.services]]` stand that must fit with others.
@@ -162,6 +162,14 @@ fn settings(
             _ => None,
         })
     });
+    let on_node_down = section.take("on_node_down").and_then(|value| {
+        let wanted = "what happens to the TCP flows of a node that goes down; \"reset\" (they are cut, so that clients connect anew) and \"keep\" (they are left as they are) are";
+        value.parsed(wanted, problems, |text| match text {
+            "reset" => Some(OnNodeDown::Reset),
+            "keep" => Some(OnNodeDown::Keep),
+            _ => None,
+        })
+    });
     let settings = Settings {
         interval,
         timeout,
@@ -169,6 +177,7 @@ fn settings(
         fall,
         calm,
         on_all_down: on_all_down.unwrap_or(general.on_all_down),
+        on_node_down: on_node_down.unwrap_or(general.on_node_down),
     };
     (settings, has_timeout)
 }

@@ -181,7 +181,7 @@ fn values_of_a_service() {
         ),
         (
             "name = \"web\"\nenabled = false",
-            "22: health.services[0].enabled: unknown key \"enabled\"; known here are name, check, tls, server_name, ca, path, status, gate, interval, timeout, rise, fall, calm, on_all_down",
+            "22: health.services[0].enabled: unknown key \"enabled\"; known here are name, check, tls, server_name, ca, path, status, gate, interval, timeout, rise, fall, calm, on_all_down, on_node_down",
         ),
         (
             "name = \"web\"\ninterval = \"1s\"\ntimeout = \"2s\"",
