@@ -1,6 +1,7 @@
 //! The one owner of the data path: every change of the maps goes through here.
 
 mod health;
+mod links;
 mod reload;
 mod sweep;
 
@@ -55,6 +56,8 @@ pub struct AttachedInterface {
     pub zone: Zone,
     /// The attachment.
     pub attached: Attached,
+    /// Whether it was up when it was last looked at.
+    pub running: bool,
 }
 
 /// Everything that edgelb holds while it runs.
@@ -179,6 +182,7 @@ impl Controller {
                     link: link.clone(),
                     zone: planned.zone,
                     attached: Attached::earlier(mode),
+                    running: true,
                 }),
                 // The interface went, and one with its index came.
                 None if pinned.contains(&link.index) => self.datapath.forget(link.index)?,
@@ -266,6 +270,7 @@ impl Controller {
                     link: link.clone(),
                     zone,
                     attached,
+                    running: true,
                 })
             }
             Err(error) => {
@@ -342,7 +347,7 @@ impl Controller {
                 }
                 Some(asked) = self.questions.recv() => self.answer(asked).await,
                 Some(change) = self.changes.recv() => outlive(self.hear(&change)),
-                Some(event) = self.network_events.next() => outlive(self.follow(event)),
+                Some(event) = self.network_events.next() => outlive(self.follow(event).await),
                 events = self.events.next() => {
                     for event in events? {
                         self.neighbours.keep(event.neighbour).await;
@@ -355,10 +360,17 @@ impl Controller {
         }
     }
 
-    fn follow(&mut self, event: NetworkEvent) -> datapath::Result<()> {
+    async fn follow(&mut self, event: NetworkEvent) -> Result<()> {
         match event {
-            NetworkEvent::Neighbour(report) => self.neighbours.follow(&mut self.datapath, &report),
-            NetworkEvent::Routes => self.datapath.raise_route_generation(),
+            NetworkEvent::Neighbour(report) => {
+                Ok(self.neighbours.follow(&mut self.datapath, &report)?)
+            }
+            NetworkEvent::Routes => Ok(self.datapath.raise_route_generation()?),
+            NetworkEvent::Link {
+                index,
+                running,
+                mac,
+            } => self.follow_link(index, running, mac).await,
         }
     }
 

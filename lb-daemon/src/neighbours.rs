@@ -3,7 +3,10 @@
 //! The data path gives a neighbour its cell and fills it from the routing table; from then on the cell
 //! is followed here.
 
-use std::collections::{HashMap, HashSet};
+use std::{
+    collections::HashMap,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 use lb_common::next_hop::{Neighbour, NextHop};
@@ -14,12 +17,16 @@ use crate::{
     network::{Link, NeighbourReport, Network},
 };
 
+/// How soon a neighbour is asked for again that has not answered. The kernel gives up after a second and
+/// then waits for five.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
 /// The neighbours that flows go through.
 pub struct Neighbours {
     network: Network,
     links: HashMap<u32, Link>,
-    /// All that were asked for.
-    kept: HashSet<Neighbour>,
+    /// All that were asked for, and when the last time.
+    kept: HashMap<Neighbour, Instant>,
 }
 
 impl Neighbours {
@@ -28,7 +35,7 @@ impl Neighbours {
         let mut neighbours = Self {
             network,
             links: HashMap::new(),
-            kept: HashSet::new(),
+            kept: HashMap::new(),
         };
         neighbours.set_links(links);
         neighbours
@@ -40,15 +47,19 @@ impl Neighbours {
         self.links = by_index.collect();
         let links = &self.links;
         self.kept
-            .retain(|neighbour| links.contains_key(&neighbour.interface));
+            .retain(|neighbour, _| links.contains_key(&neighbour.interface));
     }
 
-    /// Has the kernel resolve a neighbour from here on, once. An entry that an administrator has fixed
-    /// is left alone.
+    /// Has the kernel resolve a neighbour from here on: at once, also where it has given up or has lost
+    /// its entry with the link. An entry that an administrator has fixed is left alone.
     pub async fn keep(&mut self, neighbour: Neighbour) {
-        if !self.links.contains_key(&neighbour.interface) || !self.kept.insert(neighbour) {
+        let now = Instant::now();
+        let asked = self.kept.get(&neighbour);
+        let just_asked = asked.is_some_and(|asked| now - *asked < ASK_AGAIN);
+        if !self.links.contains_key(&neighbour.interface) || just_asked {
             return;
         }
+        self.kept.insert(neighbour, now);
         let fixed = match self.network.neighbours().await {
             Ok(known) => known
                 .iter()

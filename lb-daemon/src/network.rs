@@ -14,7 +14,7 @@ use rtnetlink::{
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
         address::{AddressAttribute, AddressMessage, AddressProtocol},
-        link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttached},
+        link::{LinkAttribute, LinkFlags, LinkMessage, LinkXdp, XdpAttached},
         neighbour::{
             NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourMessage,
             NeighbourState,
@@ -77,6 +77,15 @@ pub enum NetworkEvent {
     Neighbour(NeighbourReport),
     /// A route has come, changed or gone.
     Routes,
+    /// An interface has changed.
+    Link {
+        /// Its kernel index.
+        index: u32,
+        /// Whether it is up and has a carrier.
+        running: bool,
+        /// Its Ethernet address, if it has one.
+        mac: Option<Mac>,
+    },
 }
 
 /// A connection to the kernel's network.
@@ -91,9 +100,12 @@ pub type NetworkEvents = BoxStream<'static, NetworkEvent>;
 impl Network {
     /// Connects. To be called within the runtime: a task of its own drives the connection.
     pub fn connect() -> Result<(Self, NetworkEvents)> {
-        let (connection, handle, messages) =
-            new_multicast_connection(&[MulticastGroup::Neigh, MulticastGroup::Ipv4Route])
-                .context("cannot open a netlink socket")?;
+        let (connection, handle, messages) = new_multicast_connection(&[
+            MulticastGroup::Link,
+            MulticastGroup::Neigh,
+            MulticastGroup::Ipv4Route,
+        ])
+        .context("cannot open a netlink socket")?;
         tokio::spawn(connection);
         let events = messages.filter_map(async |(message, _)| match message.payload {
             NetlinkPayload::InnerMessage(message) => event(&message),
@@ -305,6 +317,11 @@ fn event(message: &RouteNetlinkMessage) -> Option<NetworkEvent> {
         RouteNetlinkMessage::NewRoute(_) | RouteNetlinkMessage::DelRoute(_) => {
             Some(NetworkEvent::Routes)
         }
+        RouteNetlinkMessage::NewLink(message) => Some(NetworkEvent::Link {
+            index: message.header.index,
+            running: message.header.flags.contains(LinkFlags::LowerUp),
+            mac: link("", message).map(|link| link.mac),
+        }),
         _ => None,
     }
 }
