@@ -99,7 +99,10 @@ pub const ANSWERED_CELL: u32 = VERDICT_CELLS - 2;
 /// Counts routed packets that no rule of the policy names, while it is only observed.
 pub const OBSERVED_CELL: u32 = VERDICT_CELLS - 3;
 
-const _: () = assert!(DropReason::ALL.len() < OBSERVED_CELL as usize);
+/// Counts what was forwarded for nodes that are gone; written by the daemon alone.
+pub const GONE_CELL: u32 = VERDICT_CELLS - 4;
+
+const _: () = assert!(DropReason::ALL.len() < GONE_CELL as usize);
 
 #[cfg(test)]
 mod tests {

@@ -49,6 +49,10 @@ pub const SETTINGS: &str = "SETTINGS";
 /// `Event`s for the daemon.
 pub const EVENTS: &str = "EVENTS";
 
+/// Version of what the maps that outlive the daemon mean: the flow tables, the adjacency array with
+/// its neighbours, and the routing state. To be raised with every change that makes an entry of an
+/// earlier version mean something else; flows do not outlive it.
+pub const LAYOUT: u32 = 1;
 /// Every map.
 pub const MAPS: [&str; 21] = [
     FLOWS,
@@ -73,3 +77,74 @@ pub const MAPS: [&str; 21] = [
     SETTINGS,
     EVENTS,
 ];
+
+#[cfg(test)]
+mod tests {
+    use core::mem::offset_of;
+
+    use super::LAYOUT;
+    use crate::{
+        flow::{FlowEntry, FlowKey, Rewrite},
+        next_hop::{Neighbour, NextHop},
+    };
+
+    /// Who changes these numbers has changed what flows of a running edgelb look like: [`LAYOUT`] must be
+    /// raised, unless the new version makes of the old bytes what the old one did.
+    #[test]
+    fn the_layout_has_its_version() {
+        let sizes = [
+            size_of::<FlowKey>(),
+            size_of::<FlowEntry>(),
+            size_of::<Neighbour>(),
+            size_of::<NextHop>(),
+        ];
+        let key = [
+            offset_of!(FlowKey, source),
+            offset_of!(FlowKey, destination),
+            offset_of!(FlowKey, source_port),
+            offset_of!(FlowKey, destination_port),
+            offset_of!(FlowKey, protocol),
+        ];
+        let rewrite = [
+            offset_of!(Rewrite, source),
+            offset_of!(Rewrite, destination),
+            offset_of!(Rewrite, source_port),
+            offset_of!(Rewrite, destination_port),
+            offset_of!(Rewrite, address_delta),
+            offset_of!(Rewrite, transport_delta),
+        ];
+        let entry = [
+            offset_of!(FlowEntry, rewrite),
+            offset_of!(FlowEntry, next_hop),
+            offset_of!(FlowEntry, generation),
+            offset_of!(FlowEntry, service),
+            offset_of!(FlowEntry, node),
+            offset_of!(FlowEntry, direction),
+            offset_of!(FlowEntry, state),
+            offset_of!(FlowEntry, treatment),
+            offset_of!(FlowEntry, asked),
+            offset_of!(FlowEntry, last_seen),
+            offset_of!(FlowEntry, opened),
+            offset_of!(FlowEntry, expected_ack),
+            offset_of!(FlowEntry, snat_pool),
+            offset_of!(FlowEntry, packets),
+            offset_of!(FlowEntry, bytes),
+        ];
+        let next_hop = [
+            offset_of!(NextHop, interface),
+            offset_of!(NextHop, generation),
+            offset_of!(NextHop, destination_mac),
+            offset_of!(NextHop, source_mac),
+            offset_of!(NextHop, mtu),
+        ];
+        assert_eq!(LAYOUT, 1);
+        assert_eq!(sizes, [16, 64, 8, 24]);
+        assert_eq!(key, [0, 4, 8, 10, 12]);
+        assert_eq!(rewrite, [0, 4, 8, 10, 12, 14]);
+        assert_eq!(
+            entry,
+            [0, 16, 20, 24, 26, 28, 29, 30, 31, 32, 36, 40, 44, 48, 56]
+        );
+        assert_eq!(next_hop, [0, 4, 8, 14, 20]);
+    }
+}

@@ -23,7 +23,7 @@ pub struct AssignedVip {
     pub interface: String,
     /// Index of that interface.
     pub index: u32,
-    /// True where edgelb takes it away at a clean stop.
+    /// True where edgelb has put it there, and takes it away with its data path.
     pub managed: bool,
 }
 
@@ -49,8 +49,8 @@ pub async fn assign(plan: &Plan, links: &[Link], network: &Network) -> Result<Ve
             .find(|link| link.name == *name)
             .with_context(|| format!("interface {name}: there is no such interface"))?;
         match (network.holder(vip.address).await?, plan.manage_addresses) {
-            (Some(holder), managed) => {
-                let Some(holder) = links.iter().find(|link| link.index == holder) else {
+            (Some(held), manages) => {
+                let Some(holder) = links.iter().find(|link| link.index == held.index) else {
                     bail!(
                         "VIP {}: already in use on another interface of this machine; `ip address show to {}` names it",
                         vip.address,
@@ -58,7 +58,7 @@ pub async fn assign(plan: &Plan, links: &[Link], network: &Network) -> Result<Ve
                     );
                 };
                 info!("VIP {} is on {} already", vip.address, holder.name);
-                assigned.push(on(vip.address, holder, managed));
+                assigned.push(on(vip.address, holder, manages && held.ours));
             }
             (None, true) => claims.push((vip.address, link)),
             (None, false) => bail!(
@@ -69,11 +69,16 @@ pub async fn assign(plan: &Plan, links: &[Link], network: &Network) -> Result<Ve
         }
     }
     refuse_foreign(&claims, network).await?;
+    let mut added = Vec::new();
     for (address, link) in claims {
-        network.add_address(link.index, address).await?;
+        if let Err(error) = network.add_address(link.index, address).await {
+            release(&added, network).await;
+            return Err(error);
+        }
         info!("VIP {address} assigned to {}", link.name);
-        assigned.push(on(address, link, true));
+        added.push(on(address, link, true));
     }
+    assigned.extend(added);
     Ok(assigned)
 }
 
@@ -99,18 +104,25 @@ async fn refuse_foreign(claims: &[(Ipv4Addr, &Link)], network: &Network) -> Resu
             address: (*address).into(),
         })
         .collect();
+    // One that answers already may be a next hop: its entry must stay as it is.
+    refuse_known(&wanted, network).await?;
     for neighbour in &wanted {
         network.keep_resolved(*neighbour).await?;
     }
     tokio::time::sleep(CLAIM_WAIT).await;
-    let known = network.neighbours().await?;
+    let refused = refuse_known(&wanted, network).await;
     for neighbour in &wanted {
         // The entry itself would keep the kernel from answering for the address as its own.
         if let Err(error) = network.forget(*neighbour).await {
             warn!("VIP {:?}: {error:#}", neighbour.address);
         }
     }
-    for report in known {
+    refused
+}
+
+/// Refuses VIPs whose owner the kernel knows.
+async fn refuse_known(wanted: &[Neighbour], network: &Network) -> Result<()> {
+    for report in network.neighbours().await? {
         if wanted.contains(&report.neighbour)
             && let Some(mac) = report.mac
         {
@@ -121,6 +133,29 @@ async fn refuse_foreign(claims: &[(Ipv4Addr, &Link)], network: &Network) -> Resu
         }
     }
     Ok(())
+}
+
+/// The addresses that edgelb has put on these interfaces, but for those of `vips`.
+pub async fn left_over(
+    indexes: &[u32],
+    vips: &[AssignedVip],
+    network: &Network,
+) -> Result<Vec<AssignedVip>> {
+    let mut held = network.addresses().await?;
+    held.retain(|held| {
+        held.ours
+            && indexes.contains(&held.index)
+            && vips
+                .iter()
+                .all(|vip| (vip.address, vip.index) != (held.address, held.index))
+    });
+    let left = held.into_iter().map(|held| AssignedVip {
+        address: held.address,
+        interface: format!("interface {}", held.index),
+        index: held.index,
+        managed: true,
+    });
+    Ok(left.collect())
 }
 
 /// Takes the managed VIPs away.

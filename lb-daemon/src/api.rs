@@ -26,6 +26,8 @@ pub enum Question {
     Status,
     /// Answered by a list of [`crate::snapshot::FlowStatus`].
     Flows,
+    /// Read the configuration file again and apply it; answered by a list of what has changed.
+    Reload,
 }
 
 /// What comes back.

@@ -18,12 +18,17 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Balance: load the data path, attach it and keep it right until SIGTERM or SIGINT.
+    /// Balance: load the data path, attach it and keep it right until SIGTERM or SIGINT. It goes on
+    /// after that; what an earlier edgelb has left is taken over without the loss of a packet.
     Run(Run),
     /// Validate a configuration file and exit.
     Check(Check),
     /// Show the ports of an Edge pool, for its firewalls, and the routes of its nodes.
     Ports(Ports),
+    /// Have a running edgelb apply its changed configuration file.
+    Reload(Reload),
+    /// Take everything that edgelb has left off the machine: programs, VIPs and pins.
+    Detach(Detach),
     /// Show interfaces, services, nodes, traffic and drops of a running edgelb.
     Status(Query),
     /// Show the live flows of a running edgelb.
@@ -39,7 +44,7 @@ pub struct Run {
     /// Where `edgelb status` and the other commands reach this instance.
     #[arg(long, value_name = "PATH", default_value = paths::CONTROL_SOCKET)]
     pub control_socket: PathBuf,
-    /// Folder in a bpffs for the maps.
+    /// Folder in a bpffs for what outlives the daemon: maps, program and attachments.
     #[arg(long, value_name = "PATH", default_value = paths::PIN_DIR)]
     pub pin_dir: PathBuf,
     /// How to write the log (to standard error). `RUST_LOG` sets what is written.
@@ -80,6 +85,22 @@ pub enum PortsFormat {
     Json,
     /// Chains of nftables for the external and the internal firewall.
     Nft,
+}
+
+/// Options of `edgelb reload`.
+#[derive(Debug, Args)]
+pub struct Reload {
+    /// The control socket of the instance.
+    #[arg(long, value_name = "PATH", default_value = paths::CONTROL_SOCKET)]
+    pub control_socket: PathBuf,
+}
+
+/// Options of `edgelb detach`.
+#[derive(Debug, Args)]
+pub struct Detach {
+    /// Folder in a bpffs with the pins of the instance.
+    #[arg(long, value_name = "PATH", default_value = paths::PIN_DIR)]
+    pub pin_dir: PathBuf,
 }
 
 /// Options of the commands that ask a running edgelb.

@@ -1,8 +1,10 @@
 //! One module per subcommand.
 
 pub mod check;
+pub mod detach;
 pub mod flows;
 pub mod ports;
+pub mod reload;
 pub mod run;
 pub mod status;
 

@@ -6,6 +6,7 @@ mod address;
 mod check;
 mod document;
 mod error;
+mod health;
 mod parse;
 pub mod paths;
 mod policy;
@@ -26,6 +27,7 @@ use lb_common::{
 
 pub use self::{
     error::{Error, Problem, Warning},
+    health::{Check, Health, ServiceHealth, Settings, Tls},
     policy::{Allowed, MAX_ALLOWED, Policy, PolicyMode, WithoutFlow},
 };
 use ipnet::Ipv4Net;
@@ -49,6 +51,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[health]`.
+    pub health: Health,
 }
 
 /// `[pool]`.

@@ -1,29 +1,31 @@
 //! What the maps are to hold for a plan, and the difference to what they hold (pure).
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::SocketAddrV4,
+};
 
 use lb_common::{
     net::{Ip4, Port, Protocol},
     policy::{MAX_RULES, NodeAddress, PortRule},
-    service::{
-        MAX_NODES, MAX_SERVICES, MAX_SNAT_POOLS, NO_POOL, Node, Outbound, Ring, Service,
-        ServiceKey, Treatment, node_cell,
-    },
+    service::{NO_POOL, Node, Outbound, Ring, Service, ServiceKey, Treatment},
     settings::Settings,
 };
 
 use crate::{
+    indexes::{Indexes, ServiceId, TooLarge},
     maglev::{self, Candidate},
-    plan::{Plan, PlannedNodeAddress, PlannedService, PolicyMode, WithoutFlow},
+    plan::{Plan, PlannedNodeAddress, PlannedOutbound, PlannedService, PolicyMode, WithoutFlow},
+    takers::Takers,
 };
 
 /// The maps that follow from the configuration.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Contents {
-    /// Services, in the order of their index.
+    /// Services.
     pub services: Vec<(ServiceKey, Service)>,
     /// Rings, by the index of the service.
-    pub rings: Vec<Ring>,
+    pub rings: BTreeMap<u16, Ring>,
     /// Nodes by their cell.
     pub nodes: BTreeMap<u32, Node>,
     /// VIPs and the numbers of their zones.
@@ -36,69 +38,55 @@ pub struct Contents {
     pub settings: Settings,
 }
 
-/// A plan that does not fit into the maps.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TooLarge {
-    /// Too many services.
-    #[error("{0} services; {MAX_SERVICES} fit")]
-    Services(usize),
-    /// Too many nodes behind one service.
-    #[error("service {0}: {1} nodes; {MAX_NODES} fit behind one service")]
-    Nodes(String, usize),
-    /// Too many pools of SNAT ports.
-    #[error("{0} pairs of VIP and node address with source NAT; {MAX_SNAT_POOLS} fit")]
-    SnatPools(usize),
-}
-
 impl Contents {
-    /// The maps for `plan`.
+    /// The maps for `plan` where there were none before.
     ///
     /// # Errors
     ///
     /// What does not fit.
     pub fn of(plan: &Plan) -> Result<Self, TooLarge> {
-        let services = plan.services.len() + plan.outbound.len();
-        if services > MAX_SERVICES as usize {
-            return Err(TooLarge::Services(services));
-        }
-        let mut contents = Self::default();
-        let mut pools = Pools::default();
-        for (index, service) in plan.services.iter().enumerate() {
-            if service.nodes.len() > MAX_NODES as usize {
-                return Err(TooLarge::Nodes(service.name.clone(), service.nodes.len()));
-            }
-            contents.add(index as u16, service, plan, &mut pools);
-        }
-        if pools.0.len() > MAX_SNAT_POOLS as usize {
-            return Err(TooLarge::SnatPools(pools.0.len()));
-        }
-        contents.vips = plan
-            .vips
-            .iter()
-            .map(|vip| (vip.address.into(), vip.zone as u32))
-            .collect();
-        contents.outbound = outbound(plan);
-        contents.settings = Settings {
-            reset_without_flow: u8::from(plan.without_flow == WithoutFlow::Reset),
-            observe: u8::from(plan.policy_mode == PolicyMode::Observe),
-            reserved: [0; 2],
-            answers_per_second: plan.limits.answers_per_second,
-        };
-        contents.node_addresses = plan
-            .node_addresses
-            .iter()
-            .map(|address| node_address(address, plan))
-            .collect();
-        Ok(contents)
+        let mut indexes = Indexes::default();
+        indexes.assign(plan)?;
+        Ok(Self::with(plan, &indexes, &Takers::default()))
     }
 
-    fn add(&mut self, index: u16, service: &PlannedService, plan: &Plan, pools: &mut Pools) {
-        let key = ServiceKey::new(
-            service.zone,
-            service.protocol,
-            (*service.listen.ip()).into(),
-            Port::new(service.listen.port()),
-        );
+    /// The maps for `plan`, to all of which `indexes` has assigned an index. New flows go to `takers`
+    /// alone.
+    pub fn with(plan: &Plan, indexes: &Indexes, takers: &Takers) -> Self {
+        let mut contents = Self {
+            vips: plan
+                .vips
+                .iter()
+                .map(|vip| (vip.address.into(), vip.zone as u32))
+                .collect(),
+            node_addresses: plan
+                .node_addresses
+                .iter()
+                .map(|address| node_address(address, plan))
+                .collect(),
+            settings: Settings {
+                reset_without_flow: u8::from(plan.without_flow == WithoutFlow::Reset),
+                observe: u8::from(plan.policy_mode == PolicyMode::Observe),
+                reserved: [0; 2],
+                answers_per_second: plan.limits.answers_per_second,
+            },
+            ..Self::default()
+        };
+        for service in &plan.services {
+            contents.add(service, plan, indexes, takers);
+        }
+        for outbound in &plan.outbound {
+            contents.add_outbound(outbound, plan, indexes);
+        }
+        contents
+    }
+
+    fn add(&mut self, service: &PlannedService, plan: &Plan, indexes: &Indexes, takers: &Takers) {
+        let id = ServiceId::from(service);
+        let (ServiceId::Balanced(key) | ServiceId::Outbound(key)) = id;
+        let Some(index) = indexes.service(id) else {
+            return;
+        };
         self.services.push((
             key,
             Service {
@@ -109,48 +97,58 @@ impl Contents {
                 reserved: 0,
             },
         ));
-        for (number, node) in service.nodes.iter().enumerate() {
+        let mut candidates = Vec::new();
+        for node in &service.nodes {
+            let Some((cell, number)) = indexes.node(id, node.address) else {
+                continue;
+            };
             let snat_pool = match service.treatment {
-                Treatment::Snat => pools.index(service, node.address),
-                Treatment::Dnat => NO_POOL,
+                Treatment::Snat => indexes.pool(service, node.address),
+                Treatment::Dnat => None,
             };
             self.nodes.insert(
-                node_cell(index, number as u16),
+                cell,
                 Node {
                     address: (*node.address.ip()).into(),
                     port: Port::new(node.address.port()),
                     reserved: 0,
-                    snat_pool,
+                    snat_pool: snat_pool.unwrap_or(NO_POOL),
                 },
             );
+            if takers.takes(&service.name, &node.name) {
+                candidates.push(Candidate {
+                    name: &node.name,
+                    index: number as u8,
+                    weight: node.weight,
+                });
+            }
         }
-        self.rings.push(ring(service));
+        self.rings.insert(index, maglev::ring(&candidates));
     }
-}
 
-fn outbound(plan: &Plan) -> Vec<(ServiceKey, Outbound)> {
-    let mut entries = Vec::new();
-    for (service, planned) in (plan.services.len()..).zip(&plan.outbound) {
-        for (node, (_, address)) in planned.nodes.iter().enumerate() {
-            let key = ServiceKey::new(
-                planned.zone,
-                Protocol::Tcp,
-                (*address).into(),
-                Port::new(planned.port),
-            );
-            entries.push((
+    fn add_outbound(&mut self, planned: &PlannedOutbound, plan: &Plan, indexes: &Indexes) {
+        let id = ServiceId::from(planned);
+        let Some(service) = indexes.service(id) else {
+            return;
+        };
+        for (_, address) in &planned.nodes {
+            let Some((_, node)) = indexes.node(id, SocketAddrV4::new(*address, 0)) else {
+                continue;
+            };
+            let port = Port::new(planned.port);
+            let key = ServiceKey::new(planned.zone, Protocol::Tcp, (*address).into(), port);
+            self.outbound.push((
                 key,
                 Outbound {
                     vip: planned.vip.into(),
-                    service: service as u16,
-                    node: node as u16,
+                    service,
+                    node,
                     first_snat_port: *plan.limits.snat_ports.start(),
                     last_snat_port: *plan.limits.snat_ports.end(),
                 },
             ));
         }
     }
-    entries
 }
 
 fn node_address(planned: &PlannedNodeAddress, plan: &Plan) -> (Ip4, NodeAddress) {
@@ -182,36 +180,6 @@ fn balanced_udp(planned: &PlannedNodeAddress, plan: &Plan) -> Port {
         .flat_map(|service| &service.nodes)
         .find(|node| *node.address.ip() == planned.address)
         .map_or(Port::default(), |node| Port::new(node.address.port()))
-}
-
-fn ring(service: &PlannedService) -> Ring {
-    let candidates: Vec<Candidate> = service
-        .nodes
-        .iter()
-        .enumerate()
-        .map(|(number, node)| Candidate {
-            name: &node.name,
-            index: number as u8,
-            weight: node.weight,
-        })
-        .collect();
-    maglev::ring(&candidates)
-}
-
-/// Pools of SNAT ports. What the node sees must be unique: services that lead from one VIP to one
-/// node address and port share a pool.
-#[derive(Default)]
-struct Pools(Vec<(u8, std::net::Ipv4Addr, std::net::SocketAddrV4)>);
-
-impl Pools {
-    fn index(&mut self, service: &PlannedService, node: std::net::SocketAddrV4) -> u32 {
-        let pool = (service.protocol as u8, *service.listen.ip(), node);
-        let index = self.0.iter().position(|known| *known == pool);
-        index.unwrap_or_else(|| {
-            self.0.push(pool);
-            self.0.len() - 1
-        }) as u32
-    }
 }
 
 /// A change of one map.
@@ -253,9 +221,9 @@ pub fn difference(before: &Contents, after: &Contents) -> Vec<Change> {
             changes.push(Change::Node(*cell, *node));
         }
     }
-    for (index, ring) in after.rings.iter().enumerate() {
+    for (index, ring) in &after.rings {
         if before.rings.get(index) != Some(ring) {
-            changes.push(Change::Ring(index as u16, Box::new(*ring)));
+            changes.push(Change::Ring(*index, Box::new(*ring)));
         }
     }
     let new_vips = after.vips.iter().filter(|vip| !before.vips.contains(vip));

@@ -1,10 +1,12 @@
 //! The one owner of the data path: every change of the maps goes through here.
 
+mod health;
+mod reload;
 mod sweep;
 
 use std::{
     net::Ipv4Addr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -21,11 +23,17 @@ use tracing::{info, warn};
 use crate::{
     addresses::{self, AssignedVip},
     api::{Asked, ControlSocket, Question},
+    cli,
     contents::{self, Contents},
-    datapath::{self, Attached, Datapath, Events, Mode, Sizes},
+    datapath::{self, Attached, Datapath, Events, Mode, Pins, Sizes},
+    detach,
+    health::{Change, Checks, Ways, target::targets},
+    indexes::Indexes,
     neighbours::Neighbours,
     network::{self, Link, Network, NetworkEvent, NetworkEvents},
     plan::Plan,
+    service_manager::{self, Watchdog},
+    takers::Takers,
     view,
 };
 
@@ -48,33 +56,41 @@ pub struct AttachedInterface {
 /// Everything that edgelb holds while it runs.
 pub struct Controller {
     pub(crate) plan: Plan,
+    pub(crate) indexes: Indexes,
+    /// What the maps hold for the plan.
+    contents: Contents,
     pub(crate) datapath: Datapath,
     pub(crate) interfaces: Vec<AttachedInterface>,
     pub(crate) vips: Vec<AssignedVip>,
     pub(crate) started: Instant,
+    pub(crate) checks: Checks,
+    pub(crate) takers: Takers,
+    changes: mpsc::Receiver<Change>,
     neighbours: Neighbours,
     network: Network,
     network_events: NetworkEvents,
     events: Events,
     questions: mpsc::Receiver<Asked>,
     server: tokio::task::JoinHandle<()>,
-    pin_dir: PathBuf,
+    config: PathBuf,
     next_port_audit: Instant,
 }
 
 impl Controller {
     /// Brings everything up, the maps before the program: from its first packet on it finds everything
-    /// in place.
-    pub async fn start(plan: Plan, control_socket: &Path, pin_dir: &Path) -> Result<Self> {
-        let contents =
-            Contents::of(&plan).context("the configuration does not fit into the maps")?;
-        let socket = ControlSocket::bind(control_socket)?;
+    /// in place. What an earlier edgelb has left goes on.
+    pub async fn start(plan: Plan, options: &cli::Run) -> Result<Self> {
+        const TOO_LARGE: &str = "the configuration does not fit into the maps";
+        Indexes::default().assign(&plan).context(TOO_LARGE)?;
+        let socket = ControlSocket::bind(&options.control_socket)?;
         let (network, network_events) = Network::connect()?;
+        let pins = Pins::open(&options.pin_dir)?;
+        let pinned = pins.links()?;
         let mut links = Vec::new();
         for interface in &plan.interfaces {
             let link = network.link(&interface.name).await?;
-            // Before anything is touched: it may be a second edgelb with the same pins and addresses.
-            if link.has_program {
+            // Before anything is touched: it may be a second edgelb with the same addresses.
+            if link.program.is_some() && !pinned.contains(&link.index) {
                 return Err(datapath::Error::Busy(link.name).into());
             }
             links.push(link);
@@ -83,21 +99,32 @@ impl Controller {
             flows: plan.limits.max_flows,
             half_open: plan.limits.max_half_open,
         };
-        let mut datapath = Datapath::load(sizes, Some(pin_dir))?;
+        let mut datapath = Datapath::load(sizes, Some(pins))?;
+        let mut indexes = Indexes::recover(&datapath.seats()?);
+        indexes.assign(&plan).context(TOO_LARGE)?;
+        datapath.note_seats(&indexes.records())?;
+        let takers = Takers::default();
+        let contents = Contents::with(&plan, &indexes, &takers);
         for change in contents::difference(&Contents::default(), &contents) {
             datapath.apply(&change)?;
         }
         network::enable_routing_look_ups()?;
         let events = datapath.take_events()?;
         let (sender, questions) = mpsc::channel(16);
+        let (tell, changes) = mpsc::channel(64);
         let mut controller = Self {
             neighbours: Neighbours::new(network.clone(), &links),
             interfaces: Vec::new(),
             started: Instant::now(),
+            checks: Checks::new(Ways::new(network.clone(), Vec::new()), tell),
+            takers,
+            changes,
             server: tokio::spawn(socket.serve(sender)),
-            pin_dir: pin_dir.to_owned(),
+            config: options.config.clone(),
             next_port_audit: Instant::now() + sweep::PORT_AUDIT_INTERVAL,
             plan,
+            indexes,
+            contents,
             datapath,
             vips: Vec::new(),
             network,
@@ -105,56 +132,127 @@ impl Controller {
             events,
             questions,
         };
-        // From here on a failure must take off again what is there.
-        match controller.bring_up(links).await {
+        match controller.bring_up(&links, &pinned).await {
             Ok(()) => Ok(controller),
             Err(error) => {
+                let adopted = controller.datapath.adopted();
                 controller.stop().await;
+                // What is new must go again; what was there before goes on.
+                if !adopted {
+                    outlive(detach::detach(&options.pin_dir).await.map(|_| ()));
+                }
                 Err(error)
             }
         }
     }
 
     /// First the program, then the addresses: where another edgelb has the interface, its addresses
-    /// must not be touched.
-    async fn bring_up(&mut self, links: Vec<Link>) -> Result<()> {
-        self.resolve_first(&links).await?;
-        self.attach(&links)?;
-        self.vips = addresses::assign(&self.plan, &links, &self.network).await?;
+    /// must not be touched. Programs of an earlier edgelb are replaced when nothing can fail any more.
+    async fn bring_up(&mut self, links: &[Link], pinned: &[u32]) -> Result<()> {
+        self.resolve_first(links).await?;
+        if !self.datapath.adopted() {
+            self.datapath.take_over_pins()?;
+        }
+        for (link, planned) in links.iter().zip(&self.plan.interfaces) {
+            match link.program {
+                Some(mode) => self.interfaces.push(AttachedInterface {
+                    link: link.clone(),
+                    zone: planned.zone,
+                    attached: Attached::earlier(mode),
+                }),
+                // The interface went, and one with its index came.
+                None if pinned.contains(&link.index) => self.datapath.forget(link.index)?,
+                None => {}
+            }
+        }
+        let plan = self.plan.clone();
+        let checks = self.checks.prepare(targets(&plan))?;
+        let new = self.attach_new(&plan, links)?;
+        self.vips = addresses::assign(&plan, links, &self.network).await?;
+        self.replace_programs()?;
+        if self.datapath.adopted() {
+            self.datapath.take_over_pins()?;
+        }
+        self.settle(links, new)?;
+        self.take_off_rest(pinned).await?;
+        // Routes may have changed while nobody looked.
+        self.datapath.raise_route_generation()?;
+        self.checks.ways().set_interfaces(self.own_interfaces());
+        self.checks.set(checks);
         Ok(())
     }
 
-    /// The address that ICMP errors to one side come from: the interface's own, or a VIP of the side.
-    fn address_of(&self, link: &Link, zone: Zone) -> Ipv4Addr {
+    /// What the program is told of an interface. ICMP errors come from the interface's own address, or
+    /// from a VIP of its side.
+    fn cell_of(&self, link: &Link, zone: Zone) -> Interface {
         let vips = || self.plan.vips.iter().filter(|vip| vip.zone == zone);
         let own = link.addresses.iter().copied();
-        own.filter(|address| vips().all(|vip| vip.address != *address))
+        let address = own
+            .filter(|address| vips().all(|vip| vip.address != *address))
             .chain(vips().map(|vip| vip.address))
-            .next()
-            .unwrap_or(Ipv4Addr::UNSPECIFIED)
+            .next();
+        Interface {
+            index: link.index,
+            mac: link.mac,
+            zone: zone as u8,
+            reserved: 0,
+            address: address.unwrap_or(Ipv4Addr::UNSPECIFIED).into(),
+        }
     }
 
-    fn attach(&mut self, links: &[Link]) -> Result<()> {
-        for (link, planned) in links.iter().zip(&self.plan.interfaces) {
-            self.datapath.set_interface(
-                &link.name,
-                &Interface {
-                    index: link.index,
-                    mac: link.mac,
-                    zone: planned.zone as u8,
-                    reserved: 0,
-                    address: self.address_of(link, planned.zone).into(),
-                },
-            )?;
-            let attached = self.datapath.attach(&link.name, link.index)?;
-            report_attachment(link, &attached);
-            self.interfaces.push(AttachedInterface {
-                link: link.clone(),
-                zone: planned.zone,
-                attached,
-            });
+    /// Puts our program in the place of an earlier edgelb's.
+    fn replace_programs(&mut self) -> Result<()> {
+        for held in std::mem::take(&mut self.interfaces) {
+            let (name, index) = (&held.link.name, held.link.index);
+            self.datapath
+                .set_interface(name, &self.cell_of(&held.link, held.zone))?;
+            if self.datapath.replace(name, index)? {
+                info!("interface {name}: the XDP program is replaced, its flows go on");
+                self.interfaces.push(held);
+            } else {
+                // Somebody else's program, which is refused, or none since a moment ago.
+                self.datapath.forget(index)?;
+                let attached = self.attach(&held.link, held.zone)?;
+                self.interfaces.push(attached);
+            }
         }
         Ok(())
+    }
+
+    /// Takes away what an earlier edgelb had and this one does not: interfaces and VIPs.
+    async fn take_off_rest(&mut self, pinned: &[u32]) -> Result<()> {
+        let mut indexes = pinned.to_vec();
+        indexes.extend(self.interfaces.iter().map(|held| held.link.index));
+        for index in pinned {
+            if self.interfaces.iter().all(|held| held.link.index != *index) {
+                self.datapath.detach(*index, None)?;
+                info!("interface {index}: XDP detached");
+            }
+        }
+        if self.plan.manage_addresses {
+            let left = addresses::left_over(&indexes, &self.vips, &self.network).await?;
+            addresses::release(&left, &self.network).await;
+        }
+        Ok(())
+    }
+
+    fn attach(&mut self, link: &Link, zone: Zone) -> datapath::Result<AttachedInterface> {
+        self.datapath
+            .set_interface(&link.name, &self.cell_of(link, zone))?;
+        match self.datapath.attach(&link.name, link.index) {
+            Ok(attached) => {
+                report_attachment(link, &attached);
+                Ok(AttachedInterface {
+                    link: link.clone(),
+                    zone,
+                    attached,
+                })
+            }
+            Err(error) => {
+                self.datapath.clear_interface(link.index)?;
+                Err(error)
+            }
+        }
     }
 
     /// Has the kernel find the nodes and gateways before the first client needs them.
@@ -182,7 +280,7 @@ impl Controller {
         Ok(())
     }
 
-    /// Runs until SIGTERM or SIGINT, then takes everything off the machine.
+    /// Runs until SIGTERM or SIGINT. The data path goes on after that.
     pub async fn run(mut self) -> Result<()> {
         info!(
             "balancing {} services of pool {}",
@@ -190,25 +288,39 @@ impl Controller {
             self.plan.pool
         );
         let outcome = self.serve().await;
+        service_manager::stopping();
         self.stop().await;
+        info!(
+            "stopped; the data path goes on, with the flows and nodes that it has, until `edgelb run` takes it over or `edgelb detach` takes it off"
+        );
         outcome
     }
 
     async fn serve(&mut self) -> Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
         let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
         sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut watchdog = Watchdog::new();
+        service_manager::ready();
         loop {
             tokio::select! {
                 _ = terminate.recv() => { info!("stopping: SIGTERM"); return Ok(()); }
                 _ = interrupt.recv() => { info!("stopping: SIGINT"); return Ok(()); }
+                _ = hang_up.recv() => {
+                    if let Err(error) = self.reload().await {
+                        warn!("not reloaded, everything is as it was: {error:#}");
+                    }
+                }
+                () = watchdog.due() => Watchdog::alive(),
                 _ = sweep.tick() => {
                     let start = Instant::now();
                     outlive(self.sweep());
                     sweep.reset_after(SWEEP_INTERVAL.max(start.elapsed() * WALK_SHARE));
                 }
-                Some(asked) = self.questions.recv() => self.answer(asked),
+                Some(asked) = self.questions.recv() => self.answer(asked).await,
+                Some(change) = self.changes.recv() => outlive(self.hear(&change)),
                 Some(event) = self.network_events.next() => outlive(self.follow(event)),
                 events = self.events.next() => {
                     for event in events? {
@@ -229,31 +341,34 @@ impl Controller {
         }
     }
 
-    fn answer(&self, asked: Asked) {
+    async fn answer(&mut self, asked: Asked) {
         let answer = match asked.question {
-            Question::Status => {
-                view::status(self).and_then(|status| Ok(serde_json::to_value(status)?))
-            }
-            Question::Flows => view::flows(self).and_then(|flows| Ok(serde_json::to_value(flows)?)),
+            Question::Status => view::status(self).and_then(json),
+            Question::Flows => view::flows(self).and_then(json),
+            Question::Reload => match self.reload().await {
+                Ok(told) => json(told),
+                Err(error) => {
+                    warn!("not reloaded, everything is as it was: {error:#}");
+                    Err(error)
+                }
+            },
         };
         // Whoever asked may be gone.
         let _ = asked.answer.send(answer);
     }
 
-    /// Takes everything off the machine again.
+    /// Ends the daemon and leaves the data path to itself.
     async fn stop(mut self) {
-        // First the program: no packet may find half of what it needs.
-        self.interfaces.clear();
-        addresses::release(&self.vips, &self.network).await;
-        self.neighbours.release().await;
-        if let Err(error) = datapath::unpin(&self.pin_dir) {
-            warn!("{}: {error}", self.pin_dir.display());
-        }
+        // Their connections are closed from the VIPs, and by way of the program.
+        self.checks.stop().await;
         // Dropping the task drops the socket, which removes its file.
         self.server.abort();
         let _ = self.server.await;
-        info!("stopped");
     }
+}
+
+fn json(answer: impl serde::Serialize) -> Result<serde_json::Value> {
+    Ok(serde_json::to_value(answer)?)
 }
 
 /// Tells of an error that the daemon outlives: packets go on being forwarded, and the next round does

@@ -2,19 +2,20 @@
 //!
 //! One task owns a [`Datapath`]; nobody else writes to the maps.
 
+mod adopt;
 mod attach;
 mod batch;
 mod error;
 mod events;
+mod link;
 mod load;
+mod pins;
 mod table;
-
-use std::path::Path;
 
 use aya::{Ebpf, programs::Xdp};
 use lb_common::{
     counters::NodeCounters,
-    drop_reason::VERDICT_CELLS,
+    drop_reason::{GONE_CELL, VERDICT_CELLS},
     flow::{FlowEntry, FlowKey},
     interface::{INTERFACE_CELLS, Interface},
     names,
@@ -25,13 +26,17 @@ use lb_common::{
     settings::Settings,
 };
 
-use crate::contents::Change;
+use crate::{
+    contents::Change,
+    indexes::{Owner, Place},
+};
 
 pub use self::{
     attach::{Attached, Mode},
     error::{Error, Result},
     events::Events,
-    load::{Sizes, unpin},
+    load::Sizes,
+    pins::Pins,
 };
 use self::{
     batch::walk,
@@ -57,6 +62,12 @@ pub struct Datapath {
     interfaces: Cells<Interface>,
     node_counters: CpuCells<NodeCounters>,
     verdicts: CpuCells<u64>,
+    seats: Table<Place, Owner>,
+    /// Whether an earlier edgelb's flows go on.
+    adopted: bool,
+    /// Tables of another size, whose flows go over into ours.
+    outgrown: Vec<(FlowTable, Table<FlowKey, FlowEntry>)>,
+    pins: Option<Pins>,
 }
 
 /// Which of the two flow tables.
@@ -69,16 +80,115 @@ pub enum FlowTable {
 }
 
 impl Datapath {
-    /// Loads the object that is built into this binary and makes its maps, pinned below `folder`
-    /// (in a bpffs) if there is one.
-    pub fn load(sizes: Sizes, folder: Option<&Path>) -> Result<Self> {
-        load::load(sizes, folder)
+    /// Loads the object that is built into this binary and makes its maps. Where there are pins, what
+    /// an earlier edgelb has left there goes on, and everything else is pinned.
+    pub fn load(sizes: Sizes, pins: Option<Pins>) -> Result<Self> {
+        let mut datapath = load::load(sizes, pins)?;
+        datapath.copy_outgrown()?;
+        Ok(datapath)
     }
 
-    /// Attaches the program to an interface by its kernel index. It comes off when the answer is
-    /// dropped.
+    /// Whether flows of an earlier edgelb go on.
+    pub const fn adopted(&self) -> bool {
+        self.adopted
+    }
+
+    /// The interfaces that an earlier edgelb has attached the program to.
+    pub fn pinned_links(&self) -> Result<Vec<u32>> {
+        self.pins.as_ref().map_or(Ok(Vec::new()), Pins::links)
+    }
+
+    /// From here on the next edgelb goes on with what this one has made. To be called when the
+    /// program of an earlier one has been replaced everywhere.
+    pub fn take_over_pins(&mut self) -> Result<()> {
+        if let Some(pins) = &self.pins {
+            pins.replace()?;
+        }
+        // Once more: the old program has gone on meanwhile.
+        self.copy_outgrown()?;
+        self.outgrown.clear();
+        Ok(())
+    }
+
+    /// Copies the flows of tables that had another size, except those that have been copied.
+    fn copy_outgrown(&mut self) -> Result<()> {
+        for (table, old) in &self.outgrown {
+            let (name, new) = match table {
+                FlowTable::Established => (names::FLOWS, &mut self.flows),
+                FlowTable::HalfOpen => (names::HALF_OPEN, &mut self.half_open),
+            };
+            let mut copied = Ok(true);
+            walk(name, old, |key, entry| {
+                if matches!(copied, Ok(true)) {
+                    copied = new.add(key, entry);
+                }
+            })?;
+            if !copied? {
+                return Err(Error::TooSmall(name));
+            }
+        }
+        Ok(())
+    }
+
+    /// Attaches the program to an interface by its kernel index. Pinned, it stays when the answer is
+    /// dropped; see [`Self::detach`].
     pub fn attach(&mut self, name: &str, index: u32) -> Result<Attached> {
-        attach::attach(self.program()?, name, index)
+        let pin = self.pins.as_ref().map(|pins| pins.link(index));
+        attach::attach(load::program(&mut self.ebpf)?, name, index, pin.as_deref())
+    }
+
+    /// Puts the program in the place of the one that an earlier edgelb has attached to an interface:
+    /// each packet meets the one or the other. False where there is none.
+    pub fn replace(&mut self, name: &str, index: u32) -> Result<bool> {
+        let pins = self.pins.as_ref();
+        let Some(link) = pins.and_then(|pins| pins.pinned_link(index)) else {
+            return Ok(false);
+        };
+        attach::replace(load::program(&mut self.ebpf)?, name, link)
+    }
+
+    /// Forgets an attachment whose interface is gone.
+    pub fn forget(&mut self, index: u32) -> Result<()> {
+        self.pins.as_ref().map_or(Ok(()), |pins| pins.detach(index))
+    }
+
+    /// Takes the program off an interface.
+    pub fn detach(&mut self, index: u32, attached: Option<Attached>) -> Result<()> {
+        if let Some(pins) = &self.pins {
+            pins.detach(index)?;
+        }
+        drop(attached);
+        self.clear_interface(index)
+    }
+
+    /// Removes all pins. The program must be off all interfaces.
+    pub fn unpin(&mut self) -> Result<()> {
+        self.pins.as_ref().map_or(Ok(()), Pins::remove)
+    }
+
+    /// Who has which index, as an earlier daemon has noted it.
+    pub fn seats(&self) -> Result<Vec<(Place, Owner)>> {
+        let mut seats = Vec::new();
+        walk(load::SEATS, &self.seats, |place, owner| {
+            seats.push((*place, *owner));
+        })?;
+        Ok(seats)
+    }
+
+    /// Notes who has which index, for the next daemon.
+    pub fn note_seats(&mut self, seats: &[(Place, Owner)]) -> Result<()> {
+        let noted = self.seats()?;
+        for (place, owner) in seats {
+            if !noted.contains(&(*place, *owner)) {
+                self.seats.set(place, owner)?;
+            }
+        }
+        for (place, _) in noted {
+            if seats.iter().all(|(kept, _)| *kept != place) {
+                self.seats.remove(&place)?;
+            }
+        }
+        Ok(())
     }
 
     /// The XDP program, for runs without an interface.
@@ -107,6 +217,15 @@ impl Datapath {
             });
         }
         self.interfaces.set(cell, interface)
+    }
+
+    /// Forgets an interface.
+    pub fn clear_interface(&mut self, index: u32) -> Result<()> {
+        let cell = index % INTERFACE_CELLS;
+        if self.interfaces.get(cell)?.index == index {
+            self.interfaces.set(cell, &Interface::default())?;
+        }
+        Ok(())
     }
 
     /// Brings one map up to date.
@@ -175,6 +294,14 @@ impl Datapath {
         self.snat_ports.set(full, &not_full)
     }
 
+    /// Makes a pool as good as new: every port is free.
+    pub fn clear_pool(&mut self, pool: u32) -> Result<()> {
+        for word in 0..SNAT_POOL_WORDS {
+            self.snat_ports.set(pool * SNAT_POOL_WORDS + word, &0)?;
+        }
+        Ok(())
+    }
+
     /// The cell of a neighbour that some flow goes through.
     pub fn neighbour_cell(&self, neighbour: &Neighbour) -> Result<Option<u32>> {
         self.neighbours.get(neighbour)
@@ -227,6 +354,15 @@ impl Datapath {
             sum.opened += one.opened;
         }
         Ok(sum)
+    }
+
+    /// Makes the cell of a node as good as new: no node, and nothing counted. What was counted goes on
+    /// counting in the sum of all nodes that are gone.
+    pub fn clear_node(&mut self, cell: u32) -> Result<()> {
+        let gone = self.node_counters(cell)?.packets.iter().sum();
+        self.verdicts.add(GONE_CELL, gone)?;
+        self.node_counters.clear(cell)?;
+        self.nodes.set(cell, &Node::default())
     }
 
     /// Packets passed to the kernel (cell 0) and dropped (by the number of the reason).

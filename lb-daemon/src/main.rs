@@ -13,6 +13,8 @@ fn main() -> ExitCode {
         Command::Run(options) => command::run::run(&options),
         Command::Check(options) => command::check::run(&options.config, options.print),
         Command::Ports(options) => command::ports::run(&options),
+        Command::Reload(options) => command::reload::run(&options),
+        Command::Detach(options) => command::detach::run(&options),
         Command::Status(options) => command::status::run(&options),
         Command::Flows(options) => command::flows::run(&options),
     };

@@ -7,7 +7,7 @@ use std::collections::{HashMap, HashSet};
 
 use anyhow::Result;
 use lb_common::next_hop::{Neighbour, NextHop};
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use crate::{
     datapath::{self, Datapath},
@@ -18,23 +18,29 @@ use crate::{
 pub struct Neighbours {
     network: Network,
     links: HashMap<u32, Link>,
-    /// All that were asked for, and of them those whose entry in the kernel is ours.
+    /// All that were asked for.
     kept: HashSet<Neighbour>,
-    managed: Vec<Neighbour>,
 }
 
 impl Neighbours {
     /// Follows neighbours on these interfaces.
     pub fn new(network: Network, links: &[Link]) -> Self {
-        Self {
+        let mut neighbours = Self {
             network,
-            links: links
-                .iter()
-                .map(|link| (link.index, link.clone()))
-                .collect(),
+            links: HashMap::new(),
             kept: HashSet::new(),
-            managed: Vec::new(),
-        }
+        };
+        neighbours.set_links(links);
+        neighbours
+    }
+
+    /// From here on follows neighbours on these interfaces.
+    pub fn set_links(&mut self, links: &[Link]) {
+        let by_index = links.iter().map(|link| (link.index, link.clone()));
+        self.links = by_index.collect();
+        let links = &self.links;
+        self.kept
+            .retain(|neighbour| links.contains_key(&neighbour.interface));
     }
 
     /// Has the kernel resolve a neighbour from here on, once. An entry that an administrator has fixed
@@ -52,22 +58,10 @@ impl Neighbours {
         if fixed {
             return;
         }
-        match self.network.keep_resolved(neighbour).await {
-            Ok(()) => self.managed.push(neighbour),
-            Err(error) => {
-                // Asked for again with the next packet that goes there.
-                self.kept.remove(&neighbour);
-                warn!("{error:#}");
-            }
-        }
-    }
-
-    /// Leaves the kernel to itself again: entries that it kept resolved for us go.
-    pub async fn release(&mut self) {
-        for neighbour in self.managed.drain(..) {
-            if let Err(error) = self.network.forget(neighbour).await {
-                debug!("next hop {:?}: {error:#}", neighbour.address);
-            }
+        if let Err(error) = self.network.keep_resolved(neighbour).await {
+            // Asked for again with the next packet that goes there.
+            self.kept.remove(&neighbour);
+            warn!("{error:#}");
         }
     }
 

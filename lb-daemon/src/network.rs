@@ -13,7 +13,7 @@ use rtnetlink::{
     packet_core::NetlinkPayload,
     packet_route::{
         AddressFamily, RouteNetlinkMessage,
-        address::AddressAttribute,
+        address::{AddressAttribute, AddressMessage, AddressProtocol},
         link::{LinkAttribute, LinkMessage, LinkXdp, XdpAttached},
         neighbour::{
             NeighbourAddress, NeighbourAttribute, NeighbourExtFlags, NeighbourMessage,
@@ -22,6 +22,8 @@ use rtnetlink::{
         route::{RouteAddress, RouteAttribute, RouteMessage},
     },
 };
+
+use crate::datapath::Mode;
 
 /// A network interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,11 +36,26 @@ pub struct Link {
     pub mac: Mac,
     /// Largest IP packet (bytes).
     pub mtu: u16,
-    /// Its IPv4 addresses.
+    /// Its IPv4 addresses, but for those that edgelb has put there.
     pub addresses: Vec<Ipv4Addr>,
-    /// True where an XDP program is attached already.
-    pub has_program: bool,
+    /// How an XDP program is attached, if one is.
+    pub program: Option<Mode>,
 }
+
+/// An IPv4 address of this machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The address.
+    pub address: Ipv4Addr,
+    /// Kernel index of the interface that has it.
+    pub index: u32,
+    /// Whether edgelb has put it there.
+    pub ours: bool,
+}
+
+/// Who has assigned an address (`IFA_PROTO`, Linux 5.18): `ip -details address` shows it. The number is
+/// edgelb's choice; the kernel's own end at 3.
+const OURS: AddressProtocol = AddressProtocol::Other(0xeb);
 
 /// A neighbour as the kernel knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +66,8 @@ pub struct NeighbourReport {
     pub mac: Option<Mac>,
     /// True for an entry that an administrator has fixed.
     pub permanent: bool,
+    /// True for an entry that the kernel keeps resolved because edgelb has asked for it.
+    pub managed: bool,
 }
 
 /// A change in the kernel's network.
@@ -100,66 +119,41 @@ impl Network {
         let mut link = link(name, &message).with_context(|| {
             format!("interface {name}: it has no Ethernet address; only Ethernet is balanced")
         })?;
-        link.addresses = self.addresses(link.index).await?;
+        let own = |held: &Held| held.index == link.index && !held.ours;
+        let held = self.addresses().await?.into_iter().filter(own);
+        link.addresses = held.map(|held| held.address).collect();
         Ok(link)
     }
 
-    /// The IPv4 addresses of an interface.
-    async fn addresses(&self, index: u32) -> Result<Vec<Ipv4Addr>> {
-        let mut messages = self
-            .handle
-            .address()
-            .get()
-            .set_link_index_filter(index)
-            .execute();
+    /// The interface that holds an IPv4 address, if one does.
+    pub async fn holder(&self, address: Ipv4Addr) -> Result<Option<Held>> {
+        let held = self.addresses().await?;
+        Ok(held.into_iter().find(|held| held.address == address))
+    }
+
+    /// Every IPv4 address of this machine.
+    pub async fn addresses(&self) -> Result<Vec<Held>> {
+        let mut messages = self.handle.address().get().execute();
         let mut addresses = Vec::new();
         while let Some(message) = messages
             .try_next()
             .await
             .context("cannot list the addresses")?
         {
-            addresses.extend(
-                message
-                    .attributes
-                    .iter()
-                    .find_map(|attribute| match attribute {
-                        AddressAttribute::Local(IpAddr::V4(address)) => Some(*address),
-                        _ => None,
-                    }),
-            );
+            addresses.extend(held(&message));
         }
         Ok(addresses)
     }
 
-    /// The index of the interface that holds an IPv4 address, if one does.
-    pub async fn holder(&self, address: Ipv4Addr) -> Result<Option<u32>> {
-        let mut addresses = self
-            .handle
-            .address()
-            .get()
-            .set_address_filter(IpAddr::V4(address))
-            .execute();
-        while let Some(message) = addresses
-            .try_next()
-            .await
-            .context("cannot list the addresses")?
-        {
-            let held = message.attributes.iter().any(
-                |attribute| matches!(attribute, AddressAttribute::Local(held) if *held == IpAddr::V4(address)),
-            );
-            if held {
-                return Ok(Some(message.header.index));
-            }
-        }
-        Ok(None)
-    }
-
     /// Gives an interface an address, as a host address: the subnet is that of the interface's own
-    /// address.
+    /// address. It is marked as ours.
     pub async fn add_address(&self, index: u32, address: Ipv4Addr) -> Result<()> {
-        self.handle
-            .address()
-            .add(index, IpAddr::V4(address), 32)
+        let mut request = self.handle.address().add(index, IpAddr::V4(address), 32);
+        request
+            .message_mut()
+            .attributes
+            .push(AddressAttribute::Protocol(OURS));
+        request
             .execute()
             .await
             .with_context(|| format!("cannot assign {address}"))
@@ -318,12 +312,15 @@ fn event(message: &RouteNetlinkMessage) -> Option<NetworkEvent> {
 fn link(name: &str, message: &LinkMessage) -> Option<Link> {
     let mut mac = None;
     let mut mtu = None;
-    let mut has_program = false;
+    let mut program = None;
     for attribute in &message.attributes {
         match attribute {
             LinkAttribute::Xdp(xdp) => {
-                has_program = xdp.iter().any(|attribute| {
-                    matches!(attribute, LinkXdp::Attached(mode) if *mode != XdpAttached::None)
+                program = xdp.iter().find_map(|attribute| match attribute {
+                    LinkXdp::Attached(XdpAttached::None) => None,
+                    LinkXdp::Attached(XdpAttached::SocketBuffer) => Some(Mode::Generic),
+                    LinkXdp::Attached(_) => Some(Mode::Native),
+                    _ => None,
                 });
             }
             LinkAttribute::Address(address) => {
@@ -339,7 +336,24 @@ fn link(name: &str, message: &LinkMessage) -> Option<Link> {
         mac: mac?,
         mtu: mtu?,
         addresses: Vec::new(),
-        has_program,
+        program,
+    })
+}
+
+fn held(message: &AddressMessage) -> Option<Held> {
+    let mut address = None;
+    let mut ours = false;
+    for attribute in &message.attributes {
+        match attribute {
+            AddressAttribute::Local(IpAddr::V4(local)) => address = Some(*local),
+            AddressAttribute::Protocol(protocol) => ours = *protocol == OURS,
+            _ => {}
+        }
+    }
+    Some(Held {
+        address: address?,
+        index: message.header.index,
+        ours,
     })
 }
 
@@ -357,6 +371,9 @@ fn report(message: &NeighbourMessage, gone: bool) -> Option<NeighbourReport> {
             _ => {}
         }
     }
+    let managed = message.attributes.iter().any(|attribute| {
+        matches!(attribute, NeighbourAttribute::ExtFlags(flags) if flags.contains(NeighbourExtFlags::Managed))
+    });
     let usable = !gone
         && matches!(
             message.header.state,
@@ -373,6 +390,7 @@ fn report(message: &NeighbourMessage, gone: bool) -> Option<NeighbourReport> {
         },
         mac: mac.filter(|_| usable),
         permanent: message.header.state == NeighbourState::Permanent,
+        managed,
     })
 }
 

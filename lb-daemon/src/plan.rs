@@ -12,7 +12,7 @@ use lb_common::{
 };
 
 use crate::config::{Config, Role};
-pub use crate::config::{Limits, PolicyMode, Timeouts, WithoutFlow};
+pub use crate::config::{Health, Limits, PolicyMode, Timeouts, WithoutFlow};
 
 /// Everything that the data path is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,6 +40,8 @@ pub struct Plan {
     pub timeouts: Timeouts,
     /// Sizes.
     pub limits: Limits,
+    /// How the nodes are checked.
+    pub health: Health,
 }
 
 /// Connections of the nodes to one port outside, which leave from a VIP.
@@ -237,6 +239,7 @@ impl Plan {
             without_flow: config.policy.without_flow,
             timeouts: config.timeouts,
             limits: config.limits.clone(),
+            health: config.health.clone(),
         }
     }
 }

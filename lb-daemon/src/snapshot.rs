@@ -85,14 +85,39 @@ pub struct NodeStatus {
     pub address: SocketAddrV4,
     /// Share of new flows, relative to the weights of the other nodes.
     pub weight: u32,
-    /// `up`: takes new flows.
+    /// `up`: takes new flows; `down`: its checks, or those of the service's gate, fail; `draining` and
+    /// `disabled`: it takes none, by an administrator's word.
     pub state: String,
+    /// What the service's own checks say of it; nothing where it is not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthStatus>,
     /// Packets and bytes to and from this node for this service.
     pub traffic: Traffic,
     /// Flows by state.
     pub flows: FlowCounts,
     /// Flows opened since the maps were made.
     pub opened: u64,
+}
+
+/// What the checks say of a node of a service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealthStatus {
+    /// How it is asked: `tcp`, `tls`, `sip`, `ms-turn`, `stun` or `http`.
+    pub check: String,
+    /// Whether it answers.
+    pub healthy: bool,
+    /// Seconds since it began to, or ceased to.
+    pub for_seconds: u64,
+    /// Milliseconds since the last check was over; nothing before the first.
+    pub checked_ago_ms: Option<u64>,
+    /// How long the last good answer took (microseconds).
+    pub latency_us: Option<u64>,
+    /// What was wrong the last time that something was.
+    pub last_error: Option<String>,
+    /// Seconds since then.
+    pub last_error_ago_seconds: Option<u64>,
+    /// Name of the other service that the node must be healthy for as well.
+    pub gate: Option<String>,
 }
 
 /// Packets and bytes, counted at IP level (bytes are IP total lengths, without Ethernet).

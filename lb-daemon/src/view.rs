@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::SocketAddrV4};
 
 use anyhow::Result;
 use lb_common::{
-    drop_reason::{ANSWERED_CELL, DropReason, OBSERVED_CELL, ROUTED_CELL},
+    drop_reason::{ANSWERED_CELL, DropReason, GONE_CELL, OBSERVED_CELL, ROUTED_CELL},
     flow::{Direction, FlowEntry, FlowKey, FlowState},
     net::{Protocol, socket_address},
     service::node_cell,
@@ -15,9 +15,11 @@ use crate::{
     controller::Controller,
     datapath::FlowTable,
     expiry,
+    health::target::{Key, gate_of},
+    indexes::ServiceId,
     snapshot::{
-        DropStatus, FlowCounts, FlowStatus, FlowTableStatus, IdleTimeouts, InterfaceStatus,
-        NodeStatus, PacketTotals, ServiceStatus, Status, Traffic, VipStatus,
+        DropStatus, FlowCounts, FlowStatus, FlowTableStatus, HealthStatus, IdleTimeouts,
+        InterfaceStatus, NodeStatus, PacketTotals, ServiceStatus, Status, Traffic, VipStatus,
     },
 };
 
@@ -39,7 +41,8 @@ pub fn status(controller: &Controller) -> Result<Status> {
         forwarded: services
             .iter()
             .map(|service| service.traffic.packets_in + service.traffic.packets_out)
-            .sum(),
+            .sum::<u64>()
+            + packets_of_gone(controller, &verdicts)?,
         routed: verdicts[ROUTED_CELL as usize],
         passed: verdicts[DropReason::Passed as usize],
         dropped: drops.iter().map(|status| status.packets).sum(),
@@ -57,6 +60,16 @@ pub fn status(controller: &Controller) -> Result<Status> {
         packets,
         drops,
     })
+}
+
+/// What was forwarded for nodes that are in no service any more.
+fn packets_of_gone(controller: &Controller, verdicts: &[u64]) -> Result<u64> {
+    let mut packets = verdicts[GONE_CELL as usize];
+    for cell in controller.indexes.leaving() {
+        let counters = controller.datapath.node_counters(cell)?;
+        packets += counters.packets.iter().sum::<u64>();
+    }
+    Ok(packets)
 }
 
 fn interfaces(controller: &Controller) -> Vec<InterfaceStatus> {
@@ -105,13 +118,7 @@ fn services(controller: &Controller, census: &Census) -> Result<Vec<ServiceStatu
             flows: FlowCounts::default(),
             nodes: Vec::new(),
         };
-        services.push(fill(
-            controller,
-            census,
-            services.len() as u16,
-            frame,
-            nodes,
-        )?);
+        services.push(fill(controller, census, planned.into(), frame, nodes)?);
     }
     for planned in &plan.outbound {
         let nodes = planned.nodes.iter();
@@ -126,13 +133,7 @@ fn services(controller: &Controller, census: &Census) -> Result<Vec<ServiceStatu
             flows: FlowCounts::default(),
             nodes: Vec::new(),
         };
-        services.push(fill(
-            controller,
-            census,
-            services.len() as u16,
-            frame,
-            nodes,
-        )?);
+        services.push(fill(controller, census, planned.into(), frame, nodes)?);
     }
     Ok(services)
 }
@@ -144,12 +145,14 @@ const VIP_OUT: &str = "vip-out";
 fn fill<'a>(
     controller: &Controller,
     census: &Census,
-    index: u16,
+    id: ServiceId,
     mut service: ServiceStatus,
     nodes: impl Iterator<Item = (&'a str, SocketAddrV4, u32)>,
 ) -> Result<ServiceStatus> {
-    for (number, (name, address, weight)) in (0_u16..).zip(nodes) {
-        let cell = node_cell(index, number);
+    for (name, address, weight) in nodes {
+        let Some((cell, _)) = controller.indexes.node(id, address) else {
+            continue;
+        };
         let counters = controller.datapath.node_counters(cell)?;
         let traffic = Traffic {
             packets_in: counters.packets[0],
@@ -169,13 +172,41 @@ fn fill<'a>(
             name: name.to_owned(),
             address,
             weight,
-            state: "up".to_owned(),
+            state: controller
+                .takers
+                .state(&service.name, name)
+                .name()
+                .to_owned(),
+            health: health(controller, &service.name, name),
             traffic,
             flows,
             opened: counters.opened,
         });
     }
     Ok(service)
+}
+
+/// What the checks say of a node.
+fn health(controller: &Controller, service: &str, node: &str) -> Option<HealthStatus> {
+    let key = Key {
+        service: service.to_owned(),
+        node: node.to_owned(),
+    };
+    let (target, report) = controller.checks.report(&key)?;
+    let plan = &controller.plan;
+    let planned = plan.services.iter().find(|planned| planned.name == service);
+    let gate = planned.and_then(|planned| gate_of(plan, planned));
+    let (last_error, failed) = report.failure.unzip();
+    Some(HealthStatus {
+        check: target.check.name().to_owned(),
+        healthy: report.verdict.is_healthy(),
+        for_seconds: report.verdict.since().elapsed().as_secs(),
+        checked_ago_ms: report.checked.map(|at| at.elapsed().as_millis() as u64),
+        latency_us: report.latency.map(|took| took.as_micros() as u64),
+        last_error,
+        last_error_ago_seconds: failed.map(|at| at.elapsed().as_secs()),
+        gate: gate.map(|gate| plan.services[gate].name.clone()),
+    })
 }
 
 fn flow_table(controller: &Controller, census: &Census) -> FlowTableStatus {
@@ -236,6 +267,7 @@ impl Census {
 /// Answer to `edgelb flows`.
 pub fn flows(controller: &Controller) -> Result<Vec<FlowStatus>> {
     let now = clock::now();
+    let labels = labels(controller);
     let mut flows = Vec::new();
     for table in [FlowTable::Established, FlowTable::HalfOpen] {
         let mut questions = Vec::new();
@@ -248,35 +280,47 @@ pub fn flows(controller: &Controller) -> Result<Vec<FlowStatus>> {
             let answers = controller
                 .datapath
                 .flow(table, &key.answer_to(&entry.rewrite))?;
-            flows.push(flow(controller, table, &key, &entry, answers.as_ref(), now));
+            let label = labels.get(&node_cell(entry.service, entry.node));
+            let label = label.copied().unwrap_or_default();
+            flows.push(flow(table, &key, &entry, answers.as_ref(), label, now));
         }
     }
     Ok(flows)
 }
 
+/// What a flow is shown as: service, node, treatment. Empty for what is in no plan any more.
+type Label<'a> = (&'a str, &'a str, &'static str);
+
+fn labels(controller: &Controller) -> HashMap<u32, Label<'_>> {
+    let Controller { plan, indexes, .. } = controller;
+    let mut labels = HashMap::new();
+    for service in &plan.services {
+        for node in &service.nodes {
+            if let Some((cell, _)) = indexes.node(service.into(), node.address) {
+                let treatment = service.treatment.name();
+                labels.insert(cell, (service.name.as_str(), node.name.as_str(), treatment));
+            }
+        }
+    }
+    for outbound in &plan.outbound {
+        for (node, address) in &outbound.nodes {
+            let address = SocketAddrV4::new(*address, 0);
+            if let Some((cell, _)) = indexes.node(outbound.into(), address) {
+                labels.insert(cell, (outbound.name.as_str(), node.as_str(), VIP_OUT));
+            }
+        }
+    }
+    labels
+}
+
 fn flow(
-    controller: &Controller,
     table: FlowTable,
     key: &FlowKey,
     entry: &FlowEntry,
     answers: Option<&FlowEntry>,
+    (service, node, treatment): Label<'_>,
     now: u32,
 ) -> FlowStatus {
-    let plan = &controller.plan;
-    let (index, node) = (usize::from(entry.service), usize::from(entry.node));
-    let (service, node, treatment) = match plan.services.get(index) {
-        Some(service) => {
-            let node = service.nodes.get(node).map(|node| &node.name);
-            (Some(&service.name), node, service.treatment.name())
-        }
-        None => match plan.outbound.get(index - plan.services.len()) {
-            Some(outbound) => {
-                let node = outbound.nodes.get(node).map(|(name, _)| name);
-                (Some(&outbound.name), node, VIP_OUT)
-            }
-            None => (None, None, ""),
-        },
-    };
     let idle = answers.map_or(u32::MAX, |answers| expiry::idle(answers, now));
     FlowStatus {
         protocol: if key.protocol == Protocol::Udp as u8 {
@@ -285,8 +329,8 @@ fn flow(
             Protocol::Tcp.name().to_owned()
         },
         treatment: treatment.to_owned(),
-        service: service.cloned().unwrap_or_default(),
-        node: node.cloned().unwrap_or_default(),
+        service: service.to_owned(),
+        node: node.to_owned(),
         client: socket_address(key.source, key.source_port),
         vip: socket_address(key.destination, key.destination_port),
         source: socket_address(entry.rewrite.source, entry.rewrite.source_port),

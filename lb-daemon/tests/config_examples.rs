@@ -1,6 +1,6 @@
 //! The example files in `config/`, which users start from.
 
-use lb_daemon::config::{Config, Limits, Timeouts};
+use lb_daemon::config::{Config, Limits, Settings, Timeouts};
 
 const EXAMPLE: &str = include_str!("../../config/edgelb.toml");
 const MINIMAL: &str = include_str!("../../config/minimal.toml");
@@ -46,6 +46,21 @@ fn the_example_has_every_key() {
         "max_flows",
         "max_half_open",
         "snat_ports",
+        "[health]",
+        "enabled",
+        "interval",
+        "timeout",
+        "rise",
+        "fall",
+        "calm",
+        "on_all_down",
+        "[[health.services]]",
+        "check",
+        "gate",
+        "tls",
+        "server_name",
+        "ca",
+        "status",
     ] {
         let stands = EXAMPLE.lines().any(|line| {
             line.split(['=', '#'])
@@ -70,4 +85,6 @@ fn the_example_shows_the_defaults() {
     let config = Config::parse(EXAMPLE).expect("the example is right");
     assert_eq!(config.timeouts, Timeouts::default());
     assert_eq!(config.limits, Limits::default());
+    assert!(config.health.enabled);
+    assert_eq!(config.health.general, Settings::default());
 }

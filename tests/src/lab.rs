@@ -11,14 +11,18 @@ pub mod clients;
 pub mod counters;
 pub mod edgelb;
 pub mod folder;
+pub mod health;
 pub mod http;
 pub mod leftovers;
 pub mod links;
+pub mod ms_turn;
 pub mod namespace;
 pub mod nginx;
+pub mod peers;
 pub mod plan;
 pub mod process;
 pub mod report;
+pub mod stream;
 pub mod supervisor;
 pub mod topology;
 
@@ -100,6 +104,18 @@ impl Lab {
     /// The host that asks the VIPs of one side.
     pub fn asker(&self, side: Side) -> &Namespace {
         self.host(side.asker())
+    }
+
+    /// Stops edgelb and takes its data path off.
+    pub fn end_edgelb(&mut self) -> Result<()> {
+        self.edgelb.end(self.topology.host(Host::Balancer))
+    }
+
+    /// Starts the same edgelb again, after it has ended.
+    pub fn start_edgelb(&mut self) -> Result<()> {
+        let instance = self.edgelb.instance.clone();
+        self.edgelb = Edgelb::start(instance, self.topology.host(Host::Balancer))?;
+        Ok(())
     }
 
     /// Leaves everything as it is, for good: `lab down` removes it.

@@ -14,7 +14,6 @@ use lb_tests::lab::{
     edgelb::{self, Edgelb, Instance},
     plan::{Arrangement, Host, Side, vip},
 };
-use nix::sys::signal::Signal;
 
 /// Short times, one node, and as few ports as there are connections: the second round of connections
 /// finds one only when those of the first have come back.
@@ -32,7 +31,7 @@ const CLIENTS: u8 = 4;
 #[test]
 fn idle_flows_go_with_their_ports_and_busy_ones_stay() -> Result<()> {
     let mut lab = Lab::up(Arrangement::TwoArm, |_| ())?;
-    ensure!(lab.edgelb.stop(Signal::SIGTERM)?.success());
+    lab.end_edgelb()?;
     let config = edgelb::config(Arrangement::TwoArm);
     let one_node: Vec<&str> = config.split("[[nodes]]").take(2).collect();
     let config = one_node.join("[[nodes]]") + SHORT;

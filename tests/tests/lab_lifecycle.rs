@@ -60,42 +60,60 @@ fn assert_serves(lab: &Lab) -> Result<()> {
     Ok(())
 }
 
-fn assert_stops_cleanly(arrangement: Arrangement, signal: Signal) -> Result<()> {
+/// A signal ends the daemon and nothing else; `edgelb detach` takes the rest.
+fn assert_ends_cleanly(arrangement: Arrangement, signal: Signal) -> Result<()> {
     let mut lab = up(arrangement)?;
     assert_serves(&lab)?;
-    assert!(holds_vips(&lab)?.into_iter().all(|held| held));
-    assert!(interfaces(&lab)?.contains("prog/xdp"));
-    assert!(neighbours(&lab)?.contains("managed"));
 
     let status = lab.edgelb.stop(signal)?;
 
     let log = lab.edgelb.log();
     assert!(status.success(), "{status}\n{log}");
-    assert!(holds_vips(&lab)?.into_iter().all(|held| !held), "{log}");
-    assert!(!interfaces(&lab)?.contains("prog/xdp"), "{log}");
-    assert!(!neighbours(&lab)?.contains("managed"), "{log}");
     let instance = &lab.edgelb.instance;
-    assert!(!instance.pin_dir().exists(), "{log}");
     assert!(!instance.control_socket().exists(), "{log}");
     assert!(instance.status().is_err());
+    assert!(holds_vips(&lab)?.into_iter().all(|held| held), "{log}");
+    assert!(interfaces(&lab)?.contains("prog/xdp"), "{log}");
+    assert!(neighbours(&lab)?.contains("managed"), "{log}");
+    assert_serves(&lab)?;
+
+    let printed = instance.detach(lab.host(Host::Balancer))?;
+
+    assert!(holds_vips(&lab)?.into_iter().all(|held| !held), "{printed}");
+    assert!(!interfaces(&lab)?.contains("prog/xdp"), "{printed}");
+    assert!(!neighbours(&lab)?.contains("managed"), "{printed}");
+    assert!(!instance.pin_dir().exists(), "{printed}");
+    let again = instance.detach(lab.host(Host::Balancer))?;
+    assert!(again.contains("there is no data path"), "{again}");
     Ok(())
 }
 
 #[test]
-fn sigterm_takes_vips_programs_and_pins_away_two_arm() -> Result<()> {
-    assert_stops_cleanly(Arrangement::TwoArm, Signal::SIGTERM)
+fn sigterm_leaves_the_data_path_and_detach_takes_it_off_two_arm() -> Result<()> {
+    assert_ends_cleanly(Arrangement::TwoArm, Signal::SIGTERM)
 }
 
 #[test]
-fn sigint_takes_vips_programs_and_pins_away_one_arm() -> Result<()> {
-    assert_stops_cleanly(Arrangement::OneArm, Signal::SIGINT)
+fn sigint_leaves_the_data_path_and_detach_takes_it_off_one_arm() -> Result<()> {
+    assert_ends_cleanly(Arrangement::OneArm, Signal::SIGINT)
 }
 
 #[test]
-fn edgelb_can_be_started_again_after_it_was_stopped() -> Result<()> {
+fn detach_is_refused_while_edgelb_runs() -> Result<()> {
+    let lab = up(Arrangement::OneArm)?;
+    let Err(error) = lab.edgelb.instance.detach(lab.host(Host::Balancer)) else {
+        anyhow::bail!("detached under a running edgelb");
+    };
+    let error = format!("{error:#}");
+    assert!(error.contains("another edgelb is running"), "{error}");
+    assert_serves(&lab)
+}
+
+#[test]
+fn edgelb_can_be_started_again_after_it_was_detached() -> Result<()> {
     let mut lab = up(Arrangement::TwoArm)?;
-    lab.edgelb.stop(Signal::SIGTERM)?;
-    lab.edgelb = edgelb::Edgelb::start(lab.edgelb.instance.clone(), lab.host(Host::Balancer))?;
+    lab.end_edgelb()?;
+    lab.start_edgelb()?;
     assert_serves(&lab)
 }
 
@@ -128,7 +146,7 @@ fn assert_one_error(printed: &str, what: &str) {
 #[test]
 fn what_cannot_work_is_refused_with_one_error() -> Result<()> {
     let mut lab = up(Arrangement::OneArm)?;
-    lab.edgelb.stop(Signal::SIGTERM)?;
+    lab.end_edgelb()?;
     let balancer = lab.host(Host::Balancer);
     let good = edgelb::config(lab.arrangement);
     let taken = vip::WEBCONF.to_string();

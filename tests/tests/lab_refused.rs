@@ -9,12 +9,11 @@ use lb_tests::lab::{
     namespace::run,
     plan::{Arrangement, Host},
 };
-use nix::sys::signal::Signal;
 
 #[test]
 fn without_the_privileges_one_error_names_them() -> Result<()> {
     let mut lab = Lab::up(Arrangement::OneArm, |_| ())?;
-    lab.edgelb.stop(Signal::SIGTERM)?;
+    lab.end_edgelb()?;
     let instance = Instance::create(&lab.folder, "powerless", &edgelb::config(lab.arrangement))?;
     let mut command = lab.host(Host::Balancer).command("setpriv")?;
     command.args(["--bounding-set=-all", "--inh-caps=-all", "--no-new-privs"]);
@@ -36,7 +35,7 @@ fn without_the_privileges_one_error_names_them() -> Result<()> {
 #[test]
 fn a_driver_without_native_xdp_is_used_generically_with_a_warning_of_the_cost() -> Result<()> {
     let mut lab = Lab::up(Arrangement::OneArm, |_| ())?;
-    lab.edgelb.stop(Signal::SIGTERM)?;
+    lab.end_edgelb()?;
     let balancer = lab.host(Host::Balancer);
     balancer.ip("link add slow0 type bridge\nlink set slow0 up\n")?;
     let config = "[pool]\nname = \"slow\"\n[interfaces]\nexternal = [\"slow0\"]\n\
@@ -46,7 +45,7 @@ fn a_driver_without_native_xdp_is_used_generically_with_a_warning_of_the_cost() 
     let mut edgelb = Edgelb::start(instance, balancer)?;
     let status = edgelb.instance.status()?;
     ensure!(status.interfaces[0].mode == "generic", "{status:#?}");
-    ensure!(edgelb.stop(Signal::SIGTERM)?.success());
+    edgelb.end(balancer)?;
     let log = fs::read_to_string(edgelb.instance.log())?;
     ensure!(
         log.contains("generic mode") && log.contains("several times"),

@@ -22,7 +22,7 @@ pub fn run(options: &cli::Run) -> Result<ExitCode> {
         .build()
         .context("cannot start")?;
     runtime.block_on(async {
-        let controller = Controller::start(plan, &options.control_socket, &options.pin_dir).await?;
+        let controller = Controller::start(plan, options).await?;
         controller.run().await
     })?;
     Ok(ExitCode::SUCCESS)

@@ -49,6 +49,9 @@ fn page(status: &Status) -> String {
         vips(status),
         services(status),
     );
+    if let Some(health) = health(status) {
+        page += &format!("\n\n{health}");
+    }
     if !status.drops.is_empty() {
         page += &format!("\n\n{}", drops(status));
     }
@@ -142,6 +145,46 @@ fn services(status: &Status) -> Table {
         }
     }
     table
+}
+
+/// What the checks say, where there are any.
+fn health(status: &Status) -> Option<Table> {
+    let mut table = new_table(&[
+        "CHECKED",
+        "NODE",
+        "CHECK",
+        "ANSWERS",
+        "FOR",
+        "LATENCY",
+        "GATE",
+        "LAST ERROR",
+    ]);
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    for service in &status.services {
+        for node in &service.nodes {
+            let Some(health) = &node.health else {
+                continue;
+            };
+            let latency = health
+                .latency_us
+                .map_or_else(String::new, |us| format!("{:.1} ms", us as f64 / 1000.0));
+            let error = match (&health.last_error, health.last_error_ago_seconds) {
+                (Some(error), Some(seconds)) => format!("{error} ({seconds}s ago)"),
+                _ => String::new(),
+            };
+            table.add_row([
+                Cell::new(&service.name),
+                Cell::new(&node.name),
+                Cell::new(&health.check),
+                Cell::new(if health.healthy { "yes" } else { "no" }),
+                Cell::new(format!("{}s", health.for_seconds)).set_alignment(CellAlignment::Right),
+                Cell::new(latency).set_alignment(CellAlignment::Right),
+                Cell::new(text(&health.gate)),
+                Cell::new(error),
+            ]);
+        }
+    }
+    (table.row_count() > 0).then_some(table)
 }
 
 fn drops(status: &Status) -> Table {

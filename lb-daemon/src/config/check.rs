@@ -14,6 +14,7 @@ use lb_common::{
 use super::{
     Config, Problem, Role, Service,
     document::Place,
+    health,
     parse::{Located, ServicePlaces},
 };
 
@@ -28,10 +29,11 @@ pub fn check(located: &Located, problems: &mut Vec<Problem>) {
     services(located, problems);
     service_nodes(located, problems);
     purposes(located, problems);
+    health::check(located, problems);
 }
 
 /// Says of everything that comes a second time where it came first.
-fn unique<T: Eq + Hash>(
+pub fn unique<T: Eq + Hash>(
     things: impl Iterator<Item = (T, Place)>,
     problems: &mut Vec<Problem>,
     message: impl Fn(&T, &Place) -> String,

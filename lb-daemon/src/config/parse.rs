@@ -10,10 +10,11 @@ use lb_common::{
 use toml::de::DeTable;
 
 use super::{
-    Config, Interfaces, Limits, Node, Policy, Pool, Problem, Role, Roles, Service, ServiceNode,
-    Timeouts,
+    Config, Health, Interfaces, Limits, Node, Policy, Pool, Problem, Role, Roles, Service,
+    ServiceNode, Timeouts,
     address::{host_address, listen_address, network, port_range, socket_address},
     document::{Place, Section, Text, Value, syntax_errors},
+    health,
     policy::policy,
 };
 
@@ -35,6 +36,8 @@ pub struct Located {
     pub services: Vec<ServicePlaces>,
     /// Place of `timeouts.tcp_established`, where it is set.
     pub tcp_established: Option<Place>,
+    /// Places of each of `[[health.services]]`.
+    pub health: Vec<health::Places>,
 }
 
 /// Where the parts of one of `[[services]]` stand that must fit with others.
@@ -104,10 +107,17 @@ pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
             .map(|section| limits(section, problems)),
         None => Some(Limits::default()),
     };
+    let health = match file.take("health") {
+        Some(value) => value
+            .section(problems)
+            .map(|section| health::health(section, problems)),
+        None => Some((Health::default(), Vec::new())),
+    };
     file.finish(problems);
 
     let (vips, nodes, services) = (vips?, nodes?, services?);
     let (timeouts, tcp_established) = timeouts?;
+    let (health, health_places) = health?;
     let (node_configs, node_places): (Vec<Node>, Vec<_>) = nodes.into_iter().unzip();
     let (service_configs, service_places): (Vec<Service>, Vec<_>) = services.into_iter().unzip();
     Some(Located {
@@ -120,6 +130,7 @@ pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
             policy: policy?,
             timeouts,
             limits: limits?,
+            health,
         },
         internal_networks: internal_networks?,
         interfaces: interface_places?,
@@ -128,6 +139,7 @@ pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
         nodes: node_places,
         services: service_places,
         tcp_established,
+        health: health_places,
     })
 }
 

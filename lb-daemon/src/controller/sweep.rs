@@ -1,21 +1,22 @@
 //! The end of idle flows: both entries and the SNAT port go together.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     time::{Duration, Instant},
 };
 
 use lb_common::{
     flow::{Direction, FlowEntry, FlowKey},
-    service::{NO_POOL, SNAT_PORT_WORDS},
+    service::{NO_POOL, SNAT_PORT_WORDS, node_cell},
 };
-use tracing::debug;
+use tracing::{debug, info};
 
 use super::Controller;
 use crate::{
     clock,
     datapath::{FlowTable, Result},
     expiry,
+    indexes::{Freed, InUse},
 };
 
 /// How often the bitmaps of the SNAT ports are made to agree with the flow tables. A half-open flow
@@ -24,10 +25,18 @@ use crate::{
 pub const PORT_AUDIT_INTERVAL: Duration = Duration::from_secs(30);
 
 impl Controller {
-    /// Removes the flows that are over.
+    /// Removes the flows that are over, and frees the indexes that no flow carries any more.
     pub(super) fn sweep(&mut self) -> Result<()> {
-        for table in [FlowTable::Established, FlowTable::HalfOpen] {
-            self.sweep_table(table)?;
+        let in_use = self.sweep_flows()?;
+        let freed = self.indexes.release(&in_use);
+        if freed != Freed::default() {
+            self.datapath.note_seats(&self.indexes.records())?;
+        }
+        for cell in freed.cells {
+            self.datapath.clear_node(cell)?;
+        }
+        for pool in freed.pools {
+            self.datapath.clear_pool(pool)?;
         }
         if Instant::now() >= self.next_port_audit {
             self.audit_ports()?;
@@ -36,13 +45,34 @@ impl Controller {
         Ok(())
     }
 
-    fn sweep_table(&mut self, table: FlowTable) -> Result<()> {
+    /// Removes the flows that are over; returns what the flows carry.
+    pub(super) fn sweep_flows(&mut self) -> Result<InUse> {
+        let mut in_use = InUse::default();
+        let leaving = self.indexes.leaving();
+        // In this order: a flow that is confirmed meanwhile is seen in at least one of the two.
+        for table in [FlowTable::HalfOpen, FlowTable::Established] {
+            self.sweep_table(table, &leaving, &mut in_use)?;
+        }
+        Ok(in_use)
+    }
+
+    fn sweep_table(
+        &mut self,
+        table: FlowTable,
+        leaving: &BTreeSet<u32>,
+        in_use: &mut InUse,
+    ) -> Result<()> {
         let now = clock::now();
         let timeouts = self.plan.timeouts;
         // First by each entry's own clock; only these are looked up again, with their other half.
         let mut quiet = Vec::new();
+        let mut orphaned = Vec::new();
         self.datapath.walk_flows(table, |key, entry| {
-            if expiry::is_over(table, key, entry, None, &timeouts, now) {
+            let cell = node_cell(entry.service, entry.node);
+            in_use.note(cell, entry.snat_pool);
+            if leaving.contains(&cell) {
+                orphaned.push((*key, *entry));
+            } else if expiry::is_over(table, key, entry, None, &timeouts, now) {
                 quiet.push((*key, *entry));
             }
         })?;
@@ -57,6 +87,13 @@ impl Controller {
         }
         if over > 0 {
             debug!("{over} idle entries removed from the {table:?} table");
+        }
+        if !orphaned.is_empty() {
+            let count = orphaned.len();
+            info!("{count} entries of nodes that are gone removed from the {table:?} table");
+        }
+        for (key, entry) in orphaned {
+            self.end(table, &key, &entry, &key.answer_to(&entry.rewrite))?;
         }
         Ok(())
     }

@@ -1,8 +1,12 @@
 //! The program on an interface.
 
-use std::io;
+use std::{io, path::Path};
 
-use aya::programs::{ProgramError, Xdp, XdpMode, links::FdLink};
+use aya::programs::{
+    ProgramError, Xdp, XdpMode,
+    links::{FdLink, PinnedLink},
+    xdp::XdpLink,
+};
 
 use super::{Error, Result};
 
@@ -25,32 +29,66 @@ impl Mode {
     }
 }
 
-/// The program on an interface; it comes off when this is dropped.
+/// The program on an interface. It comes off when this is dropped, unless it is pinned.
 #[derive(Debug)]
 pub struct Attached {
     /// How it runs there.
     pub mode: Mode,
-    _link: FdLink,
+    _link: Option<FdLink>,
+}
+
+impl Attached {
+    /// What an earlier edgelb has attached, and pinned.
+    pub const fn earlier(mode: Mode) -> Self {
+        Self { mode, _link: None }
+    }
 }
 
 /// Attaches natively where the driver can, generically elsewhere.
-pub fn attach(program: &mut Xdp, name: &str, index: u32) -> Result<Attached> {
-    match try_attach(program, index, XdpMode::Driver) {
-        Ok(link) => Ok(Attached {
-            mode: Mode::Native,
-            _link: link,
-        }),
+pub fn attach(program: &mut Xdp, name: &str, index: u32, pin: Option<&Path>) -> Result<Attached> {
+    let (mode, link) = match try_attach(program, index, XdpMode::Driver) {
+        Ok(link) => (Mode::Native, link),
         Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => {
-            match try_attach(program, index, XdpMode::Skb) {
-                Ok(link) => Ok(Attached {
-                    mode: Mode::Generic,
-                    _link: link,
-                }),
-                Err(error) => Err(describe(name, &error)),
-            }
+            let link = try_attach(program, index, XdpMode::Skb);
+            (Mode::Generic, link.map_err(|error| describe(name, &error))?)
         }
-        Err(error) => Err(describe(name, &error)),
-    }
+        Err(error) => return Err(describe(name, &error)),
+    };
+    let link = match pin {
+        Some(path) => FdLink::from(link.pin(path).map_err(|error| Error::Attach {
+            name: name.to_owned(),
+            reason: format!("{}: {error}", path.display()),
+        })?),
+        None => link,
+    };
+    Ok(Attached {
+        mode,
+        _link: Some(link),
+    })
+}
+
+/// Replaces the program of a link; false where its interface is gone.
+pub fn replace(program: &mut Xdp, name: &str, link: PinnedLink) -> Result<bool> {
+    let failed = |error| describe(name, &error);
+    let link = XdpLink::try_from(FdLink::from(link))
+        .map_err(io::Error::other)
+        .map_err(failed)?;
+    let id = match program.attach_to_link(link) {
+        Ok(id) => id,
+        Err(ProgramError::SyscallError(error))
+            if error.io_error.raw_os_error() == Some(libc::ENOLINK) =>
+        {
+            return Ok(false);
+        }
+        Err(ProgramError::SyscallError(error)) => return Err(failed(error.io_error)),
+        Err(other) => return Err(failed(io::Error::other(other))),
+    };
+    // The pin holds it from here on.
+    program
+        .take_link(id)
+        .map_err(io::Error::other)
+        .map_err(failed)?;
+    Ok(true)
 }
 
 fn try_attach(program: &mut Xdp, index: u32, mode: XdpMode) -> io::Result<FdLink> {

@@ -43,6 +43,36 @@ pub enum Error {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Another edgelb has the pins.
+    #[error("{}: another edgelb is running with it; give this one its own --control-socket and --pin-dir", .0.display())]
+    InUse(PathBuf),
+    /// Pins of a version whose maps mean something else.
+    #[error(
+        "{}: pinned by a version of edgelb whose flows this one cannot go on with (this one has layout-{own}); start that version again, or give its flows up by `edgelb detach`",
+        folder.display()
+    )]
+    OtherLayout {
+        /// The folder of the other layout.
+        folder: PathBuf,
+        /// The number of our own.
+        own: u32,
+    },
+    /// A pinned map that is not what it should be.
+    #[error(
+        "{}: the pinned map {map} was made by a version of edgelb whose flows this one cannot go on with; start that version again, or give its flows up by `edgelb detach`",
+        path.display()
+    )]
+    OtherShape {
+        /// Name of the map.
+        map: &'static str,
+        /// Where it is pinned.
+        path: PathBuf,
+    },
+    /// A table that has become too small.
+    #[error(
+        "map {0}: more flows are in use than would fit; raise limits.max_flows and limits.max_half_open, or give the flows up by `edgelb detach`"
+    )]
+    TooSmall(&'static str),
     /// Another program is attached.
     #[error(
         "interface {0}: another XDP program is attached to it, maybe by a second edgelb; `bpftool net show dev {0}` names it"

@@ -4,11 +4,14 @@ use std::marker::PhantomData;
 
 use aya::{
     Pod,
-    maps::{Array, HashMap, IterableMap as _, Map, MapData, PerCpuArray},
+    maps::{Array, HashMap, IterableMap as _, Map, MapData, MapError, PerCpuArray, PerCpuValues},
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{Error, Result};
+
+/// Only where the key is not there yet.
+const BPF_NOEXIST: u64 = 1;
 
 /// A value whose bytes are all there is to it.
 #[derive(Clone, Copy)]
@@ -37,10 +40,14 @@ impl<K: Value, V: Value> Table<K, V> {
         Ok(Self { name, map })
     }
 
+    pub const fn of(name: &'static str, map: HashMap<MapData, Plain<K>, Plain<V>>) -> Self {
+        Self { name, map }
+    }
+
     pub fn get(&self, key: &K) -> Result<Option<V>> {
         match self.map.get(&Plain(*key), 0) {
             Ok(value) => Ok(Some(value.0)),
-            Err(aya::maps::MapError::KeyNotFound) => Ok(None),
+            Err(MapError::KeyNotFound) => Ok(None),
             Err(source) => Err(self.error(source)),
         }
     }
@@ -51,11 +58,29 @@ impl<K: Value, V: Value> Table<K, V> {
             .map_err(|source| self.error(source))
     }
 
+    /// Adds a key, unless it is there. False when the map is full.
+    pub fn add(&mut self, key: &K, value: &V) -> Result<bool> {
+        match self.map.insert(Plain(*key), Plain(*value), BPF_NOEXIST) {
+            Ok(()) => Ok(true),
+            Err(MapError::SyscallError(error))
+                if error.io_error.kind() == std::io::ErrorKind::AlreadyExists =>
+            {
+                Ok(true)
+            }
+            Err(MapError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::E2BIG) =>
+            {
+                Ok(false)
+            }
+            Err(source) => Err(self.error(source)),
+        }
+    }
+
     /// Removes a key; that it is gone already is as good.
     pub fn remove(&mut self, key: &K) -> Result<()> {
         match self.map.remove(&Plain(*key)) {
-            Ok(()) | Err(aya::maps::MapError::KeyNotFound) => Ok(()),
-            Err(aya::maps::MapError::SyscallError(error))
+            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+            Err(MapError::SyscallError(error))
                 if error.io_error.kind() == std::io::ErrorKind::NotFound =>
             {
                 Ok(())
@@ -68,7 +93,7 @@ impl<K: Value, V: Value> Table<K, V> {
         self.map.map()
     }
 
-    fn error(&self, source: aya::maps::MapError) -> Error {
+    fn error(&self, source: MapError) -> Error {
         Error::Map {
             map: self.name,
             source,
@@ -129,12 +154,43 @@ impl<V: Value> CpuCells<V> {
         })
     }
 
+    /// Sets the copies of all CPUs to zero.
+    pub fn clear(&mut self, cell: u32) -> Result<()> {
+        let copies = self.read(cell)?.len();
+        self.write(cell, vec![Plain(V::new_zeroed()); copies])
+    }
+
     /// The copies of all CPUs.
     pub fn get(&self, cell: u32) -> Result<Vec<V>> {
-        let values = self.map.get(&cell, 0).map_err(|source| Error::Map {
+        Ok(self.read(cell)?.iter().map(|value| value.0).collect())
+    }
+
+    fn read(&self, cell: u32) -> Result<PerCpuValues<Plain<V>>> {
+        self.map.get(&cell, 0).map_err(|source| self.error(source))
+    }
+
+    fn write(&mut self, cell: u32, values: Vec<Plain<V>>) -> Result<()> {
+        let written = PerCpuValues::try_from(values)
+            .map_err(MapError::from)
+            .and_then(|values| self.map.set(cell, values, 0));
+        written.map_err(|source| self.error(source))
+    }
+
+    fn error(&self, source: MapError) -> Error {
+        Error::Map {
             map: self.name,
             source,
-        })?;
-        Ok(values.iter().map(|value| value.0).collect())
+        }
+    }
+}
+
+impl CpuCells<u64> {
+    /// Adds to the first CPU's copy: nobody else may write to this cell.
+    pub fn add(&mut self, cell: u32, number: u64) -> Result<()> {
+        let mut values: Vec<Plain<u64>> = self.read(cell)?.to_vec();
+        if let Some(first) = values.first_mut() {
+            first.0 += number;
+        }
+        self.write(cell, values)
     }
 }

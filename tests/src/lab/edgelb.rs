@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use lb_daemon::snapshot::{FlowStatus, Status};
 use nix::sys::signal::Signal;
 
@@ -51,11 +51,45 @@ impl Instance {
         Ok(instance)
     }
 
+    /// Replaces its configuration; a running edgelb hears of it by [`Self::reload`].
+    pub fn configure(&self, config: &str) -> Result<()> {
+        fs::write(&self.config, config).with_context(|| self.config.display().to_string())
+    }
+
+    /// Has the running edgelb read its configuration again: what it says has changed.
+    pub fn reload(&self) -> Result<String> {
+        run(Command::new(&self.program)
+            .args(["reload", "--control-socket"])
+            .arg(&self.control_socket))
+    }
+
     /// Starts it.
     fn start(&self, namespace: &Namespace) -> Result<Process> {
         let mut command = namespace.command(&self.program)?;
         command.arg("run").args(self.options());
         Process::start("edgelb", &mut command, self.log.clone())
+    }
+
+    /// The same instance, run by another program.
+    #[must_use]
+    pub fn with_program(self, program: PathBuf) -> Self {
+        Self { program, ..self }
+    }
+
+    /// The same instance, asked and logging elsewhere.
+    #[must_use]
+    pub fn with_control_socket(self, folder: &Folder, name: &str) -> Self {
+        Self {
+            control_socket: folder.file(&format!("{name}.sock")),
+            log: folder.file(&format!("{name}.log")),
+            ..self
+        }
+    }
+
+    /// Takes off what an edgelb that has ended has left: what it says.
+    pub fn detach(&self, namespace: &Namespace) -> Result<String> {
+        let mut command = namespace.command(&self.program)?;
+        run(command.args(["detach", "--pin-dir"]).arg(&self.pin_dir))
     }
 
     /// The program itself.
@@ -130,7 +164,8 @@ impl Instance {
     }
 }
 
-/// A running edgelb; it is stopped when this is dropped.
+/// A running edgelb; it is stopped when this is dropped. Its data path goes on until it is detached, or
+/// its interfaces go with the lab.
 pub struct Edgelb {
     process: Process,
     /// Its files.
@@ -153,6 +188,19 @@ impl Edgelb {
         self.process.end(signal)
     }
 
+    /// Stops it and takes its data path off: another instance may have the interfaces.
+    pub fn end(&mut self, namespace: &Namespace) -> Result<()> {
+        let status = self.stop(Signal::SIGTERM)?;
+        ensure!(status.success(), "{status}\n{}", self.log());
+        self.instance.detach(namespace)?;
+        Ok(())
+    }
+
+    /// Sends it a signal that it outlives.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        self.process.signal(signal)
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         self.process.printed()
@@ -164,7 +212,8 @@ impl Edgelb {
     }
 }
 
-/// The configuration of the lab's pool.
+/// The configuration of the lab's pool. Nodes are not checked: what a test takes from a node on purpose is
+/// not to be mended behind its back, and most have no A/V service to be asked.
 pub fn config(arrangement: Arrangement) -> String {
     let list = |side| {
         arrangement
@@ -184,7 +233,7 @@ pub fn config(arrangement: Arrangement) -> String {
         })
         .collect();
     format!(
-        "[pool]\nname = \"{arrangement}\"\n\
+        "[pool]\nname = \"{arrangement}\"\n{UNCHECKED}\
          [interfaces]\nexternal = [{}]\ninternal = [{}]\n\
          [vips]\naccess = \"{}\"\nwebconf = \"{}\"\nav = \"{}\"\ninternal = \"{}\"\n{}",
         list(Side::External),
@@ -196,6 +245,9 @@ pub fn config(arrangement: Arrangement) -> String {
         nodes.concat(),
     )
 }
+
+/// The part of [`config`] that a test of the checks puts its own in the place of.
+pub const UNCHECKED: &str = "[health]\nenabled = false\n";
 
 /// Finds the program: what is shipped, so the release build, in the target folder of this very program.
 fn program() -> Result<PathBuf> {

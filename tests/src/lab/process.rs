@@ -86,10 +86,20 @@ impl Process {
         Ok(())
     }
 
+    /// Its process number.
+    pub fn number(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Sends a signal.
+    pub fn signal(&self, signal: Signal) -> Result<()> {
+        Ok(kill(Pid::from_raw(self.child.id().cast_signed()), signal)?)
+    }
+
     /// Sends a signal and waits for the end, at most a few seconds.
     pub fn end(&mut self, signal: Signal) -> Result<ExitStatus> {
         if self.child.try_wait()?.is_none() {
-            kill(Pid::from_raw(self.child.id().cast_signed()), signal)?;
+            self.signal(signal)?;
         }
         self.wait(GRACE)
     }

@@ -161,7 +161,7 @@ impl Tables for PlainTables {
     }
 
     fn ring_slot(&self, service: u16, slot: u32) -> Option<u8> {
-        let ring = self.contents.rings.get(usize::from(service))?;
+        let ring = self.contents.rings.get(&service)?;
         ring.slots.get(slot as usize).copied()
     }
 

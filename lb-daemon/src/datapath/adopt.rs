@@ -1,0 +1,105 @@
+//! Which of the maps that an earlier edgelb has left go on, and which are made anew.
+//!
+//! What follows from the configuration is always made anew: it comes into force as a whole, with the
+//! program that reads it. What the data path has learned goes on.
+
+use std::collections::HashMap;
+
+use aya::maps::MapData;
+use lb_common::names;
+use tracing::warn;
+
+use super::{Error, Result, load::Sizes, pins::Pins};
+
+/// What to do where a pinned map is not what this edgelb would make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Otherwise {
+    /// Copy the entries, as long as only the number of entries differs; refuse the rest.
+    Copy,
+    /// Refuse: flows refer to it.
+    Refuse,
+    /// Begin anew: flows go on without it.
+    Anew,
+}
+
+/// The maps that outlive the daemon.
+const LASTING: [(&str, Otherwise); 10] = [
+    (names::FLOWS, Otherwise::Copy),
+    (names::HALF_OPEN, Otherwise::Copy),
+    (names::NEIGHBOURS, Otherwise::Refuse),
+    (names::NEXT_HOPS, Otherwise::Refuse),
+    (names::ROUTING, Otherwise::Refuse),
+    (names::SNAT_PORTS, Otherwise::Anew),
+    (names::SNAT_CURSORS, Otherwise::Anew),
+    (names::TRANSACTIONS, Otherwise::Anew),
+    (names::NODE_COUNTERS, Otherwise::Anew),
+    (names::VERDICTS, Otherwise::Anew),
+];
+
+/// What becomes of the pinned maps.
+#[derive(Debug, Default)]
+pub struct Adoption {
+    /// They go on as they are.
+    pub kept: Vec<&'static str>,
+    /// Their entries go over into a larger or smaller map.
+    pub copied: Vec<&'static str>,
+}
+
+/// How a map is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Shape {
+    kind: u32,
+    key: u32,
+    value: u32,
+    entries: u32,
+}
+
+/// Looks at every pinned map; touches none.
+///
+/// # Errors
+///
+/// A map that cannot go on.
+pub fn survey(
+    wanted: &HashMap<String, aya_obj::Map>,
+    sizes: Sizes,
+    pins: &Pins,
+) -> Result<Adoption> {
+    let mut adoption = Adoption::default();
+    for (name, otherwise) in LASTING {
+        let path = pins.path(name);
+        if !path.exists() {
+            continue;
+        }
+        let failed = |source| Error::Map { map: name, source };
+        let info = MapData::from_pin(&path)
+            .and_then(|map| map.info())
+            .map_err(failed)?;
+        let held = Shape {
+            kind: info.map_type().map_err(failed)? as u32,
+            key: info.key_size(),
+            value: info.value_size(),
+            entries: info.max_entries(),
+        };
+        let map = wanted.get(name).ok_or(Error::Missing(name))?;
+        let wanted = Shape {
+            kind: map.map_type(),
+            key: map.key_size(),
+            value: map.value_size(),
+            entries: sizes.of(name).unwrap_or(map.max_entries()),
+        };
+        let resized = Shape {
+            entries: wanted.entries,
+            ..held
+        };
+        if held == wanted {
+            adoption.kept.push(name);
+        } else if otherwise == Otherwise::Copy && resized == wanted {
+            adoption.copied.push(name);
+        } else if otherwise == Otherwise::Anew {
+            warn!("map {name} is made in another way than the one that is pinned; it starts empty");
+        } else {
+            return Err(Error::OtherShape { map: name, path });
+        }
+    }
+    Ok(adoption)
+}
