@@ -23,7 +23,7 @@ enum Otherwise {
 }
 
 /// The maps that outlive the daemon.
-const LASTING: [(&str, Otherwise); 10] = [
+const LASTING: [(&str, Otherwise); 11] = [
     (names::FLOWS, Otherwise::Copy),
     (names::HALF_OPEN, Otherwise::Copy),
     (names::NEIGHBOURS, Otherwise::Refuse),
@@ -32,6 +32,7 @@ const LASTING: [(&str, Otherwise); 10] = [
     (names::SNAT_PORTS, Otherwise::Anew),
     (names::SNAT_CURSORS, Otherwise::Anew),
     (names::TRANSACTIONS, Otherwise::Anew),
+    (names::NODE_LOADS, Otherwise::Anew),
     (names::NODE_COUNTERS, Otherwise::Anew),
     (names::VERDICTS, Otherwise::Anew),
 ];
