@@ -44,6 +44,8 @@ pub const ROUTES: &str = "ROUTES";
 pub const TRANSACTIONS: &str = "TRANSACTIONS";
 /// `FragmentKey` to `FragmentPorts`; evicts the oldest.
 pub const FRAGMENTS: &str = "FRAGMENTS";
+/// `node_cell` to a `u64`: flows that a node has, counted by the daemon, and those opened since.
+pub const NODE_LOADS: &str = "NODE_LOADS";
 /// The one `Settings`.
 pub const SETTINGS: &str = "SETTINGS";
 /// `Event`s for the daemon.
@@ -54,7 +56,7 @@ pub const EVENTS: &str = "EVENTS";
 /// earlier version mean something else; flows do not outlive it.
 pub const LAYOUT: u32 = 1;
 /// Every map.
-pub const MAPS: [&str; 21] = [
+pub const MAPS: [&str; 22] = [
     FLOWS,
     HALF_OPEN,
     SERVICES,
@@ -74,6 +76,7 @@ pub const MAPS: [&str; 21] = [
     ROUTES,
     TRANSACTIONS,
     FRAGMENTS,
+    NODE_LOADS,
     SETTINGS,
     EVENTS,
 ];

@@ -49,6 +49,30 @@ impl Treatment {
     }
 }
 
+/// How a new flow of a service finds its node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Choice {
+    /// By consistent hashing of the 5-tuple.
+    Tuple = 0,
+    /// By consistent hashing of the client's address: all its flows reach the same node.
+    Source = 1,
+    /// The one with fewer flows for its weight, of two that the 5-tuple leads to (Mitzenmacher, "The Power
+    /// of Two Choices in Randomized Load Balancing", 2001).
+    LeastConnections = 2,
+}
+
+impl Choice {
+    /// `hash`, `source-ip` or `least-connections`, for people.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Tuple => "hash",
+            Self::Source => "source-ip",
+            Self::LeastConnections => "least-connections",
+        }
+    }
+}
+
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -84,8 +108,8 @@ pub struct Service {
     pub last_snat_port: u16,
     /// [`Treatment`] as a number.
     pub treatment: u8,
-    /// Keeps the layout free of padding.
-    pub reserved: u8,
+    /// [`Choice`] as a number.
+    pub choice: u8,
 }
 
 /// Connections of a node to a port outside that leave from a VIP; found by a [`ServiceKey`] of the node's
@@ -131,8 +155,8 @@ pub struct Node {
     pub address: Ip4,
     /// Port of the service on the node.
     pub port: Port,
-    /// Keeps the layout free of padding.
-    pub reserved: u16,
+    /// Share of new flows, relative to the other nodes.
+    pub weight: u16,
     /// Index of the pool of SNAT ports for (protocol, VIP, this address and port).
     pub snat_pool: u32,
 }

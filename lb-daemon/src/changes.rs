@@ -52,6 +52,10 @@ pub fn told(before: &Plan, after: &Plan) -> Vec<String> {
     if before.timeouts != after.timeouts {
         told.push("timeouts changed".to_owned());
     }
+    let policy = |plan: &Plan| (plan.policy_mode, plan.without_flow);
+    if policy(before) != policy(after) || before.node_addresses != after.node_addresses {
+        told.push("policy changed".to_owned());
+    }
     if before.health != after.health {
         told.push("health checks changed".to_owned());
     }
@@ -104,6 +108,14 @@ fn services(told: &mut Vec<String>, before: &Plan, after: &Plan) {
                         text(service),
                         service.treatment.name(),
                         known.treatment.name()
+                    ));
+                }
+                if known.balancing != service.balancing {
+                    told.push(format!(
+                        "service {}: {}, was {}",
+                        text(service),
+                        service.balancing,
+                        known.balancing
                     ));
                 }
                 changed_nodes(&mut nodes, known, service);

@@ -3,6 +3,7 @@
 //! Everything wrong with a file is told at once, each with line, key, value and what would be right.
 
 mod address;
+mod balancing;
 mod check;
 mod document;
 mod error;
@@ -26,6 +27,7 @@ use lb_common::{
 };
 
 pub use self::{
+    balancing::{Balancing, BalancingConfig},
     error::{Error, Problem, Warning},
     health::{Check, Health, ServiceHealth, Settings, Tls},
     policy::{Allowed, MAX_ALLOWED, Policy, PolicyMode, WithoutFlow},
@@ -51,6 +53,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `[limits]`.
     pub limits: Limits,
+    /// `[balancing]`.
+    pub balancing: BalancingConfig,
     /// `[health]`.
     pub health: Health,
 }

@@ -94,7 +94,7 @@ impl Contents {
                 first_snat_port: *plan.limits.snat_ports.start(),
                 last_snat_port: *plan.limits.snat_ports.end(),
                 treatment: service.treatment as u8,
-                reserved: 0,
+                choice: service.balancing.choice as u8,
             },
         ));
         let mut candidates = Vec::new();
@@ -111,7 +111,7 @@ impl Contents {
                 Node {
                     address: (*node.address.ip()).into(),
                     port: Port::new(node.address.port()),
-                    reserved: 0,
+                    weight: node.weight,
                     snat_pool: snat_pool.unwrap_or(NO_POOL),
                 },
             );

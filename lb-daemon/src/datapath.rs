@@ -54,6 +54,7 @@ pub struct Datapath {
     vips: Table<Ip4, u32>,
     outbound: Table<ServiceKey, Outbound>,
     node_addresses: Table<Ip4, NodeAddress>,
+    node_loads: Cells<u64>,
     settings: Cells<Settings>,
     snat_ports: Cells<u64>,
     next_hops: Cells<NextHop>,
@@ -276,6 +277,11 @@ impl Datapath {
             FlowTable::Established => &self.flows,
             FlowTable::HalfOpen => &self.half_open,
         }
+    }
+
+    /// Says how many flows a node has. The data path adds those that it opens from here on.
+    pub fn set_load(&mut self, cell: u32, flows: u64) -> Result<()> {
+        self.node_loads.set(cell, &flows)
     }
 
     /// 64 ports of a pool: a set bit for each port that may be in use.

@@ -8,10 +8,10 @@ use std::{
 use lb_common::{
     net::{Protocol, Zone},
     policy::RuleKind,
-    service::Treatment,
+    service::{Choice, Treatment},
 };
 
-use crate::config::{Config, Role};
+use crate::config::{Balancing, Config, Role};
 pub use crate::config::{Health, Limits, PolicyMode, Timeouts, WithoutFlow};
 
 /// Everything that the data path is to do.
@@ -122,6 +122,8 @@ pub struct PlannedService {
     pub zone: Zone,
     /// What happens to the addresses.
     pub treatment: Treatment,
+    /// How a new flow finds its node.
+    pub balancing: Balancing,
     /// Who answers.
     pub nodes: Vec<PlannedNode>,
 }
@@ -216,6 +218,7 @@ impl Plan {
                 protocol: service.protocol,
                 zone: service.zone,
                 treatment: service.treatment,
+                balancing: config.balancing.of(&service.name, Choice::Tuple),
                 nodes: service
                     .nodes
                     .iter()
@@ -254,8 +257,15 @@ pub fn edge_services(config: &Config) -> Vec<PlannedService> {
         if port == XMPP && !config.pool.xmpp {
             continue;
         }
+        let name = format!("{}-{port}", role.name());
+        // A client's UDP and its TCP reach the same A/V edge.
+        let choice = match treatment {
+            Treatment::Snat => Choice::Tuple,
+            Treatment::Dnat => Choice::Source,
+        };
         services.push(PlannedService {
-            name: format!("{}-{port}", role.name()),
+            balancing: config.balancing.of(&name, choice),
+            name,
             row: Some(row),
             listen: SocketAddrV4::new(vip, port),
             protocol,

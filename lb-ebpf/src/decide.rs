@@ -5,6 +5,7 @@
 //! verdict: the flow that they found or made is looked up again.
 
 pub mod asked;
+pub mod choice;
 pub mod established;
 pub mod forward;
 pub mod fragment;

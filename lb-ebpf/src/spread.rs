@@ -5,11 +5,33 @@ use lb_common::{flow::FlowKey, service::RING_SLOTS};
 /// The ring slot of a new flow: the same 5-tuple always falls into the same slot.
 #[inline(always)]
 pub fn slot(key: &FlowKey) -> u32 {
+    of_hash(tuple(key))
+}
+
+/// Two ring slots of a new flow, which have nothing to do with each other.
+#[inline(always)]
+pub fn two_slots(key: &FlowKey) -> (u32, u32) {
+    let hash = tuple(key);
+    (of_hash(hash), of_hash(mix(!hash)))
+}
+
+/// The ring slot of a client: the same for all its flows, of whatever service.
+#[inline(always)]
+pub fn slot_of_source(key: &FlowKey) -> u32 {
+    of_hash(mix(u64::from(key.source.wire())))
+}
+
+#[inline(always)]
+fn tuple(key: &FlowKey) -> u64 {
     let addresses = (u64::from(key.source.wire()) << 32) | u64::from(key.destination.wire());
     let ports = (u64::from(key.source_port.wire()) << 24)
         | (u64::from(key.destination_port.wire()) << 8)
         | u64::from(key.protocol);
-    let hash = mix(addresses ^ mix(ports));
+    mix(addresses ^ mix(ports))
+}
+
+#[inline(always)]
+const fn of_hash(hash: u64) -> u32 {
     ((hash >> 32) as u32) % RING_SLOTS as u32
 }
 

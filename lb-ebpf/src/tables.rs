@@ -76,6 +76,8 @@ pub trait Tables {
     fn ring_slot(&self, service: u16, slot: u32) -> Option<u8>;
     /// A node by its cell ([`lb_common::service::node_cell`]).
     fn node(&self, cell: u32) -> Option<Node>;
+    /// Flows that a node has, about.
+    fn load(&self, cell: u32) -> u64;
     /// Counts a flow for a node.
     fn count_opened(&self, cell: u32);
     /// The zone of a VIP, `None` for any other address.

@@ -12,7 +12,7 @@ use lb_common::{
 };
 
 use super::{
-    Config, Problem, Role, Service,
+    Config, Problem, Role, Service, balancing,
     document::Place,
     health,
     parse::{Located, ServicePlaces},
@@ -29,6 +29,7 @@ pub fn check(located: &Located, problems: &mut Vec<Problem>) {
     services(located, problems);
     service_nodes(located, problems);
     purposes(located, problems);
+    balancing::check(located, problems);
     health::check(located, problems);
 }
 

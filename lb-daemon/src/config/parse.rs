@@ -10,9 +10,10 @@ use lb_common::{
 use toml::de::DeTable;
 
 use super::{
-    Config, Health, Interfaces, Limits, Node, Policy, Pool, Problem, Role, Roles, Service,
-    ServiceNode, Timeouts,
+    BalancingConfig, Config, Health, Interfaces, Limits, Node, Policy, Pool, Problem, Role, Roles,
+    Service, ServiceNode, Timeouts,
     address::{host_address, listen_address, network, port_range, socket_address},
+    balancing,
     document::{Place, Section, Text, Value, syntax_errors},
     health,
     policy::policy,
@@ -36,6 +37,8 @@ pub struct Located {
     pub services: Vec<ServicePlaces>,
     /// Place of `timeouts.tcp_established`, where it is set.
     pub tcp_established: Option<Place>,
+    /// Places of the names in `[[balancing.services]]`.
+    pub balancing: Vec<Place>,
     /// Places of each of `[[health.services]]`.
     pub health: Vec<health::Places>,
 }
@@ -107,6 +110,12 @@ pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
             .map(|section| limits(section, problems)),
         None => Some(Limits::default()),
     };
+    let balancing = match file.take("balancing") {
+        Some(value) => value
+            .section(problems)
+            .map(|section| balancing::balancing(section, problems)),
+        None => Some((BalancingConfig::default(), Vec::new())),
+    };
     let health = match file.take("health") {
         Some(value) => value
             .section(problems)
@@ -118,6 +127,7 @@ pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
     let (vips, nodes, services) = (vips?, nodes?, services?);
     let (timeouts, tcp_established) = timeouts?;
     let (health, health_places) = health?;
+    let (balancing, balancing_places) = balancing?;
     let (node_configs, node_places): (Vec<Node>, Vec<_>) = nodes.into_iter().unzip();
     let (service_configs, service_places): (Vec<Service>, Vec<_>) = services.into_iter().unzip();
     Some(Located {
@@ -130,6 +140,7 @@ pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
             policy: policy?,
             timeouts,
             limits: limits?,
+            balancing,
             health,
         },
         internal_networks: internal_networks?,
@@ -139,6 +150,7 @@ pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
         nodes: node_places,
         services: service_places,
         tcp_established,
+        balancing: balancing_places,
         health: health_places,
     })
 }

@@ -82,6 +82,8 @@ static TRANSACTIONS: LruHashMap<Transaction, u32, { MAX_TRANSACTIONS as usize }>
 static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts, { MAX_FRAGMENTED as usize }> =
     LruHashMap::new();
 #[btf_map]
+static NODE_LOADS: Array<u64, NODE_CELLS> = Array::new();
+#[btf_map]
 static SETTINGS: Array<Settings, 1> = Array::new();
 #[btf_map]
 static ANSWERS: PerCpuArray<AnswerBudget, 1> = PerCpuArray::new();
@@ -270,7 +272,15 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
+    fn load(&self, cell: u32) -> u64 {
+        word(&NODE_LOADS, cell).map_or(0, Word::load)
+    }
+
+    #[inline(always)]
     fn count_opened(&self, cell: u32) {
+        if let Some(load) = word(&NODE_LOADS, cell) {
+            load.increment();
+        }
         count(cell, |counters| counters.opened += 1);
     }
 

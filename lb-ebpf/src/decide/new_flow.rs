@@ -7,11 +7,10 @@ use lb_common::{
     service::{NO_NODE, Service, ServiceKey, Treatment, node_cell},
 };
 
-use super::{Found, asked, removal, vip_out};
+use super::{Found, asked, choice, removal, vip_out};
 use crate::{
     packet::{Packet, Transport},
     snat_port::{self, Range},
-    spread,
     tables::{InsertError, Table, Tables},
     treatment::{self, Opening},
 };
@@ -28,9 +27,7 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
     if tables.vip(packet.key.source).is_some() {
         return Found::Refused(DropReason::Ipv4Source);
     }
-    let index = tables
-        .ring_slot(service.index, spread::slot(&packet.key))
-        .unwrap_or(NO_NODE);
+    let index = choice::node(&packet.key, &service, tables);
     let cell = node_cell(service.index, u16::from(index));
     let node = match tables.node(cell) {
         Some(node) if index != NO_NODE => node,
@@ -83,7 +80,7 @@ fn service_of<T: Tables>(packet: &Packet, tables: &T) -> Option<Service> {
 }
 
 /// Takes ports of the node's pool until one is free: free is what the flow tables do not hold.
-#[inline(always)]
+#[inline(never)]
 fn with_snat_port<T: Tables>(opening: &Opening, tables: &T) -> Option<DropReason> {
     let range = Range {
         first: opening.service.first_snat_port,

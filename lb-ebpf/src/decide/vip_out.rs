@@ -4,7 +4,7 @@
 use lb_common::{
     drop_reason::DropReason,
     net::{Ip4, Port, Protocol},
-    service::{NO_POOL, Node, Service, ServiceKey, Treatment, node_cell},
+    service::{Choice, NO_POOL, Node, Service, ServiceKey, Treatment, node_cell},
 };
 
 use super::{Found, new_flow::enter};
@@ -40,13 +40,13 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
             first_snat_port: outbound.first_snat_port,
             last_snat_port: outbound.last_snat_port,
             treatment: Treatment::Snat as u8,
-            reserved: 0,
+            choice: Choice::Tuple as u8,
         },
         index: outbound.node,
         node: Node {
             address: key.destination,
             port: key.destination_port,
-            reserved: 0,
+            weight: 0,
             // The port is the node's own where it is free, so there is nothing to keep a map of.
             snat_pool: NO_POOL,
         },

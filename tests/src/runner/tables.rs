@@ -38,6 +38,7 @@ pub struct PlainTables {
     routes: RefCell<HashMap<(Ip4, u8), CachedRoute>>,
     transactions: RefCell<HashMap<Transaction, u32>>,
     fragments: RefCell<HashMap<FragmentKey, FragmentPorts>>,
+    loads: RefCell<HashMap<u32, u64>>,
     answers: RefCell<AnswerBudget>,
     /// Packets that passed although no rule names them.
     pub observed: Cell<u64>,
@@ -71,6 +72,7 @@ impl PlainTables {
             routes: RefCell::default(),
             transactions: RefCell::default(),
             fragments: RefCell::default(),
+            loads: RefCell::default(),
             answers: RefCell::default(),
             observed: Cell::new(0),
             generation: Cell::new(0),
@@ -88,7 +90,16 @@ impl PlainTables {
 
     /// Every entry of the established table.
     pub fn established(&self) -> Vec<(FlowKey, FlowEntry)> {
-        let table = self.established.borrow();
+        self.all(Table::Established)
+    }
+
+    /// Every entry of the half-open table.
+    pub fn half_open(&self) -> Vec<(FlowKey, FlowEntry)> {
+        self.all(Table::HalfOpen)
+    }
+
+    fn all(&self, table: Table) -> Vec<(FlowKey, FlowEntry)> {
+        let table = self.table(table).borrow();
         table
             .iter()
             .map(|(key, entry)| (*key, *entry.borrow()))
@@ -169,7 +180,13 @@ impl Tables for PlainTables {
         self.contents.nodes.get(&cell).copied()
     }
 
-    fn count_opened(&self, _: u32) {}
+    fn load(&self, cell: u32) -> u64 {
+        self.loads.borrow().get(&cell).copied().unwrap_or(0)
+    }
+
+    fn count_opened(&self, cell: u32) {
+        *self.loads.borrow_mut().entry(cell).or_default() += 1;
+    }
 
     fn vip(&self, address: Ip4) -> Option<Zone> {
         let found = self.contents.vips.iter().find(|(vip, _)| *vip == address);
