@@ -15,8 +15,12 @@ use lb_common::{
 use crate::{
     indexes::{Indexes, ServiceId, TooLarge},
     maglev::{self, Candidate},
-    plan::{Plan, PlannedNodeAddress, PlannedOutbound, PlannedService, PolicyMode, WithoutFlow},
+    plan::{
+        Plan, PlannedNode, PlannedNodeAddress, PlannedOutbound, PlannedService, PolicyMode,
+        WithoutFlow,
+    },
     takers::Takers,
+    warm_up::Shares,
 };
 
 /// The maps that follow from the configuration.
@@ -47,12 +51,13 @@ impl Contents {
     pub fn of(plan: &Plan) -> Result<Self, TooLarge> {
         let mut indexes = Indexes::default();
         indexes.assign(plan)?;
-        Ok(Self::with(plan, &indexes, &Takers::default()))
+        let (takers, shares) = (Takers::default(), Shares::default());
+        Ok(Self::with(plan, &indexes, &takers, &shares))
     }
 
     /// The maps for `plan`, to all of which `indexes` has assigned an index. New flows go to `takers`
-    /// alone.
-    pub fn with(plan: &Plan, indexes: &Indexes, takers: &Takers) -> Self {
+    /// alone, by their `shares`.
+    pub fn with(plan: &Plan, indexes: &Indexes, takers: &Takers, shares: &Shares) -> Self {
         let mut contents = Self {
             vips: plan
                 .vips
@@ -73,7 +78,11 @@ impl Contents {
             ..Self::default()
         };
         for service in &plan.services {
-            contents.add(service, plan, indexes, takers);
+            contents.add(service, plan, indexes, |node| {
+                takers
+                    .takes(&service.name, &node.name)
+                    .then(|| shares.weight(service, node))
+            });
         }
         for outbound in &plan.outbound {
             contents.add_outbound(outbound, plan, indexes);
@@ -81,7 +90,14 @@ impl Contents {
         contents
     }
 
-    fn add(&mut self, service: &PlannedService, plan: &Plan, indexes: &Indexes, takers: &Takers) {
+    /// `weight` is that of a node on the ring, if it takes new flows.
+    fn add(
+        &mut self,
+        service: &PlannedService,
+        plan: &Plan,
+        indexes: &Indexes,
+        weight: impl Fn(&PlannedNode) -> Option<u16>,
+    ) {
         let id = ServiceId::from(service);
         let (ServiceId::Balanced(key) | ServiceId::Outbound(key)) = id;
         let Some(index) = indexes.service(id) else {
@@ -115,13 +131,11 @@ impl Contents {
                     snat_pool: snat_pool.unwrap_or(NO_POOL),
                 },
             );
-            if takers.takes(&service.name, &node.name) {
-                candidates.push(Candidate {
-                    name: &node.name,
-                    index: number as u8,
-                    weight: node.weight,
-                });
-            }
+            candidates.extend(weight(node).map(|weight| Candidate {
+                name: &node.name,
+                index: number as u8,
+                weight,
+            }));
         }
         self.rings.insert(index, maglev::ring(&candidates));
     }

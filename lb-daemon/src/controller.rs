@@ -39,6 +39,7 @@ use crate::{
     state_file::{State, StateFile},
     takers::Takers,
     view,
+    warm_up::{Shares, WarmUp},
     wishes::Wishes,
 };
 
@@ -72,6 +73,7 @@ pub struct Controller {
     pub(crate) started: Instant,
     pub(crate) checks: Checks,
     pub(crate) takers: Takers,
+    warm_up: WarmUp,
     wishes: Wishes,
     /// Nodes that were down when an earlier daemon ended, and that have not been asked yet.
     known_down: BTreeSet<(String, String)>,
@@ -122,7 +124,7 @@ impl Controller {
             let name = (service.name.clone(), node.name.clone());
             NodeState::of(wishes.of(&name.0, &name.1), !down.contains(&name))
         });
-        let contents = Contents::with(&plan, &indexes, &takers);
+        let contents = Contents::with(&plan, &indexes, &takers, &Shares::default());
         for change in contents::difference(&Contents::default(), &contents) {
             datapath.apply(&change)?;
         }
@@ -136,6 +138,7 @@ impl Controller {
             started: Instant::now(),
             checks: Checks::new(Ways::new(network.clone(), Vec::new()), tell),
             takers,
+            warm_up: WarmUp::default(),
             wishes,
             known_down: down,
             state_file,

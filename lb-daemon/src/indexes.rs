@@ -91,14 +91,15 @@ pub struct Indexes {
 /// What flows carry.
 #[derive(Clone, Debug)]
 pub struct InUse {
-    cells: Vec<bool>,
+    /// Entries of flows by the cell of their node; a flow has two.
+    entries: Vec<u64>,
     pools: Vec<bool>,
 }
 
 impl Default for InUse {
     fn default() -> Self {
         Self {
-            cells: vec![false; (MAX_SERVICES * MAX_NODES) as usize],
+            entries: vec![0; (MAX_SERVICES * MAX_NODES) as usize],
             pools: vec![false; MAX_SNAT_POOLS as usize],
         }
     }
@@ -107,12 +108,18 @@ impl Default for InUse {
 impl InUse {
     /// Notes the node and the pool of a flow; the index of no pool is beyond them all.
     pub fn note(&mut self, cell: u32, pool: u32) {
-        if let Some(cell) = self.cells.get_mut(cell as usize) {
-            *cell = true;
+        if let Some(entries) = self.entries.get_mut(cell as usize) {
+            *entries += 1;
         }
         if let Some(pool) = self.pools.get_mut(pool as usize) {
             *pool = true;
         }
+    }
+
+    /// Flows of the node with this cell.
+    pub fn flows(&self, cell: u32) -> u64 {
+        let entries = self.entries.get(cell as usize);
+        entries.map_or(0, |entries| entries.div_ceil(2))
     }
 }
 
@@ -205,10 +212,10 @@ impl Indexes {
     /// Frees what is leaving and has been in no flow the last two times. Twice: a packet that found the
     /// old service just before it went may have opened a flow while the flows were looked through.
     pub fn release(&mut self, in_use: &InUse) -> Freed {
-        let used = |flags: &[bool], index: u32| flags.get(index as usize) == Some(&true);
+        let has_pool = |pool: u32| in_use.pools.get(pool as usize) == Some(&true);
         let freed = Freed {
-            cells: self.nodes.release(|cell| used(&in_use.cells, cell)),
-            pools: self.pools.release(|pool| used(&in_use.pools, pool)),
+            cells: self.nodes.release(|cell| in_use.flows(cell) > 0),
+            pools: self.pools.release(has_pool),
         };
         let nodes = &self.nodes;
         self.services.release(|service| {

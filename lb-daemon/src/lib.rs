@@ -27,4 +27,5 @@ pub mod snapshot;
 pub mod state_file;
 pub mod takers;
 pub mod view;
+pub mod warm_up;
 pub mod wishes;

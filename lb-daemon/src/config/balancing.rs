@@ -175,25 +175,29 @@ mod tests {
             .collect())
     }
 
-    fn are(texts: &[&str]) -> Result<Vec<String>, String> {
-        Ok(texts.iter().map(|text| (*text).to_owned()).collect())
+    fn are(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|text| (*text).to_owned()).collect()
     }
 
     #[test]
     fn each_service_has_its_own_or_the_general_or_its_default() {
         assert_eq!(
             balanced(""),
-            are(&["av-3478: source-ip", "av-443: source-ip", "own: hash"])
+            Ok(are(&[
+                "av-3478: source-ip",
+                "av-443: source-ip",
+                "own: hash"
+            ]))
         );
         let general = "[balancing]\nchoice = \"least-connections\"\nslow_start = \"30s\"\n";
         let own = "[[balancing.services]]\nname = \"own\"\nchoice = \"hash\"\nslow_start = 0\n";
         assert_eq!(
             balanced(&format!("{general}{own}")),
-            are(&[
+            Ok(are(&[
                 "av-3478: least-connections, slow start 30s",
                 "av-443: least-connections, slow start 30s",
                 "own: hash",
-            ])
+            ]))
         );
     }
 

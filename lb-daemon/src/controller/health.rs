@@ -1,5 +1,7 @@
 //! What the health of the nodes decides: who takes new flows.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use lb_common::net::Zone;
 use tracing::{info, warn};
@@ -30,7 +32,10 @@ impl Controller {
     /// Decides who takes new flows as things are now, and makes the rings say so.
     pub(super) fn decide(&mut self) -> datapath::Result<()> {
         let takers = self.takers_of(&self.plan);
-        let contents = Contents::with(&self.plan, &self.indexes, &takers);
+        let now = Instant::now();
+        self.warm_up.note(&self.plan, &self.takers, &takers, now);
+        let shares = self.warm_up.shares(&self.plan, now);
+        let contents = Contents::with(&self.plan, &self.indexes, &takers, &shares);
         self.fill(&contents)?;
         // Who hears of an outage wants to hear of its end.
         for told in takers.told(&self.takers) {

@@ -65,7 +65,8 @@ impl Controller {
             .assign(&plan)
             .context("the configuration does not fit into the maps")?;
         let checks = self.checks.prepare(targets(&plan))?;
-        let contents = Contents::with(&plan, &indexes, &self.takers_of(&plan));
+        let shares = self.warm_up.shares(&plan, Instant::now());
+        let contents = Contents::with(&plan, &indexes, &self.takers_of(&plan), &shares);
 
         // What is new comes before what leads to it, and what is old goes last.
         let attached = self.attach_new(&plan, &links)?;

@@ -29,6 +29,12 @@ impl Controller {
     /// Removes the flows that are over, and frees the indexes that no flow carries any more.
     pub(super) fn sweep(&mut self) -> Result<()> {
         let in_use = self.sweep_flows()?;
+        for cell in self.contents.nodes.keys() {
+            self.datapath.set_load(*cell, in_use.flows(*cell))?;
+        }
+        if self.warm_up.is_going_on() {
+            self.decide()?;
+        }
         let freed = self.indexes.release(&in_use);
         if freed != Freed::default() {
             self.datapath.note_seats(&self.indexes.records())?;
