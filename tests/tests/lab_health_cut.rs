@@ -19,8 +19,8 @@ use lb_tests::lab::{
 use nix::libc;
 use socket2::{Domain, Socket, Type};
 
-/// The case of the issue.
-const QUICK: &str = "interval = \"500ms\"\nfall = 2";
+/// The case of the issue. Flows are kept, so that it can be told afterwards where they went.
+const QUICK: &str = "interval = \"500ms\"\nfall = 2\non_node_down = \"keep\"";
 /// From this time after the cut on, no new flow goes to the node.
 const NOTICED: Duration = Duration::from_millis(1500);
 /// Time between two new flows.

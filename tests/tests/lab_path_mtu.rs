@@ -19,10 +19,7 @@ use lb_tests::lab::{
 use nix::{
     cmsg_space, libc,
     poll::{PollFd, PollFlags, PollTimeout, poll},
-    sys::{
-        signal::Signal,
-        socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, setsockopt, sockopt},
-    },
+    sys::socket::{ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, setsockopt, sockopt},
 };
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -136,7 +133,7 @@ fn a_node_has_learned(lab: &Lab, vip: Ipv4Addr, to: Ipv4Addr, mtu: u32) -> Resul
 #[test]
 fn h6_h7_path_mtu_discovery_works_in_both_directions() -> Result<()> {
     let mut lab = Lab::up(Arrangement::TwoArm, |_| ())?;
-    lab.edgelb.stop(Signal::SIGTERM)?;
+    lab.end_edgelb()?;
     let nodes: Vec<String> = NODES
         .iter()
         .map(|node| {
