@@ -15,8 +15,10 @@ use crate::plan::Plan;
 /// `[balancing]`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BalancingConfig {
-    /// What holds for services that say nothing else.
-    general: Said,
+    /// What holds for services that say nothing else; none for the default of each.
+    choice: Option<Choice>,
+    /// Likewise.
+    slow_start: Duration,
     /// `[[balancing.services]]`, by name.
     services: Vec<(String, Said)>,
 }
@@ -27,11 +29,8 @@ impl BalancingConfig {
         let own = self.services.iter().find(|(name, _)| name == service);
         let said = own.map_or(Said::default(), |(_, said)| *said);
         Balancing {
-            choice: said.choice.or(self.general.choice).unwrap_or(default),
-            slow_start: said
-                .slow_start
-                .or(self.general.slow_start)
-                .unwrap_or(Duration::ZERO),
+            choice: said.choice.or(self.choice).unwrap_or(default),
+            slow_start: said.slow_start.unwrap_or(self.slow_start),
         }
     }
 }
@@ -94,7 +93,12 @@ pub fn balancing(
         }
     }
     section.finish(problems);
-    (BalancingConfig { general, services }, places)
+    let balancing = BalancingConfig {
+        choice: general.choice,
+        slow_start: general.slow_start.unwrap_or_default(),
+        services,
+    };
+    (balancing, places)
 }
 
 fn said(section: &mut Section, problems: &mut Vec<Problem>) -> Said {
