@@ -10,6 +10,7 @@ pub mod checks;
 pub mod clients;
 pub mod counters;
 pub mod edgelb;
+pub mod failover;
 pub mod folder;
 pub mod health;
 pub mod http;

@@ -109,9 +109,30 @@ impl Namespace {
         Ok(command)
     }
 
+    /// A way in for threads that outlive a borrow of it.
+    pub fn entrance(&self) -> Result<Entrance> {
+        Ok(Entrance(self.open()?))
+    }
+
     fn open(&self) -> Result<File> {
         let path = Path::new(FOLDER).join(&self.name);
         File::open(&path).with_context(|| format!("namespace {}", self.name))
+    }
+}
+
+/// A way into a namespace.
+#[derive(Debug)]
+pub struct Entrance(File);
+
+impl Entrance {
+    /// The same way once more.
+    pub fn try_clone(&self) -> Result<Self> {
+        Ok(Self(self.0.try_clone()?))
+    }
+
+    /// Takes the calling thread there, for good.
+    pub fn enter(&self) -> Result<()> {
+        Ok(setns(&self.0, CloneFlags::CLONE_NEWNET)?)
     }
 }
 

@@ -14,7 +14,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use lb_tests::lab::{
     Lab,
     checks::{self, Effort},
-    leftovers,
+    failover, leftovers,
     plan::Arrangement,
     report::{self, Finding},
     supervisor,
@@ -38,6 +38,12 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Let nodes and the daemon come and go under load, and show what clients notice of each step.
+    Failover {
+        /// How edgelb is placed between clients and nodes.
+        #[arg(long, value_enum, default_value_t = Arrangements::Both)]
+        arrangement: Arrangements,
+    },
     /// Remove what labs have left behind: those that were kept, and those that were killed.
     Down,
 }
@@ -80,12 +86,32 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     let outcome = match cli.command {
         Some(Command::Down) => down(),
-        None => supervisor::supervise().and_then(|ended| ended.map_or_else(|| show(&cli.show), Ok)),
+        Some(Command::Failover { arrangement }) => supervised(|| fail_over(arrangement)),
+        None => supervised(|| show(&cli.show)),
     };
     outcome.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE
     })
+}
+
+/// Runs a lab under a supervisor that removes it, however it ends.
+fn supervised(run: impl FnOnce() -> Result<ExitCode>) -> Result<ExitCode> {
+    supervisor::supervise()?.map_or_else(run, Ok)
+}
+
+fn fail_over(arrangements: Arrangements) -> Result<ExitCode> {
+    let mut steps = Vec::new();
+    for arrangement in arrangements.each() {
+        println!("\n{arrangement}: bringing the lab up");
+        let begun = Instant::now();
+        let show = |next: &str| println!("{:>7.2} s  {next}", begun.elapsed().as_secs_f32());
+        let mut lab = Lab::up(arrangement, show)?;
+        let taken = failover::run(&mut lab, show)?;
+        steps.extend(taken.into_iter().map(|step| (arrangement, step)));
+    }
+    println!("\n{}", failover::table(&steps));
+    Ok(ExitCode::SUCCESS)
 }
 
 fn down() -> Result<ExitCode> {
