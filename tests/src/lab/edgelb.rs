@@ -139,6 +139,16 @@ impl Instance {
         self.query("flows")
     }
 
+    /// Packets that it has dropped for one reason.
+    pub fn dropped(&self, reason: &str) -> Result<u64> {
+        let drops = self.status()?.drops;
+        Ok(drops
+            .iter()
+            .filter(|drop| drop.reason == reason)
+            .map(|drop| drop.packets)
+            .sum())
+    }
+
     fn query<T: serde::de::DeserializeOwned>(&self, what: &str) -> Result<T> {
         let mut command = Command::new(&self.program);
         command

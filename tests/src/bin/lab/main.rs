@@ -107,7 +107,7 @@ fn show(options: &Show) -> Result<ExitCode> {
     for arrangement in options.arrangement.each() {
         let begun = Instant::now();
         println!("\n{arrangement}: bringing the lab up");
-        let lab = Lab::up(arrangement, |next| {
+        let lab = Lab::up_whole_pool(arrangement, |next| {
             println!("{:>7.2} s  {next}", begun.elapsed().as_secs_f32());
         })?;
         println!("{:>7.2} s  up", begun.elapsed().as_secs_f32());
