@@ -24,6 +24,7 @@ pub mod peers;
 pub mod plan;
 pub mod process;
 pub mod report;
+pub mod requirements;
 pub mod sip;
 pub mod sockets;
 pub mod stream;

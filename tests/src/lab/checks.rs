@@ -9,6 +9,7 @@ mod nodes;
 mod policy;
 mod ports;
 mod relay;
+mod rules;
 mod sip;
 mod translated;
 
@@ -90,6 +91,7 @@ pub fn all() -> Vec<Check> {
     checks.extend(nodes::checks());
     checks.extend(dns::checks());
     checks.push(policy::check());
+    checks.extend(rules::checks());
     checks.extend([
         Check::new("H6", "h6_node_sees_the_vip_as_client", translated::check),
         Check::new("H3", "h3_download_of_50_mb_through_each_vip", |lab, _| {

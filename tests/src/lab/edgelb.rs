@@ -1,5 +1,7 @@
 //! edgelb itself, as it is shipped: the program, its configuration, and its commands.
 
+mod printed;
+
 use std::{
     env,
     ffi::OsStr,
@@ -137,16 +139,6 @@ impl Instance {
     /// What `edgelb flows` says.
     pub fn flows(&self) -> Result<Vec<FlowStatus>> {
         self.query("flows")
-    }
-
-    /// Packets that it has dropped for one reason.
-    pub fn dropped(&self, reason: &str) -> Result<u64> {
-        let drops = self.status()?.drops;
-        Ok(drops
-            .iter()
-            .filter(|drop| drop.reason == reason)
-            .map(|drop| drop.packets)
-            .sum())
     }
 
     fn query<T: serde::de::DeserializeOwned>(&self, what: &str) -> Result<T> {

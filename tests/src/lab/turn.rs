@@ -43,6 +43,11 @@ enum Wire {
     Tcp(TcpStream),
 }
 
+/// Asks how the server sees the client.
+pub fn binding_request() -> Vec<u8> {
+    Message::builder_request(BINDING, MessageWriteVec::new()).finish()
+}
+
 /// A client on one socket.
 pub struct Client {
     wire: Wire,
@@ -92,7 +97,7 @@ impl Client {
 
     /// Asks how the server sees this client.
     pub fn binding(&mut self) -> Result<SocketAddrV4> {
-        let request = Message::builder_request(BINDING, MessageWriteVec::new()).finish();
+        let request = binding_request();
         let transaction = Message::from_bytes(&request)?.transaction_id();
         let begun = Instant::now();
         let mut sent: Option<Instant> = None;
@@ -205,6 +210,14 @@ impl Client {
         Ok(())
     }
 
+    /// TCP or UDP.
+    pub const fn protocol(&self) -> Protocol {
+        match self.wire {
+            Wire::Udp(_) => Protocol::Udp,
+            Wire::Tcp(_) => Protocol::Tcp,
+        }
+    }
+
     fn turn(&mut self) -> Result<&mut TurnClient> {
         self.turn.as_mut().context("nothing is allocated")
     }
@@ -258,7 +271,8 @@ impl Client {
     }
 }
 
-fn v4(address: SocketAddr) -> Result<SocketAddrV4> {
+/// The address, as everything here is IPv4.
+pub fn v4(address: SocketAddr) -> Result<SocketAddrV4> {
     match address {
         SocketAddr::V4(address) => Ok(address),
         SocketAddr::V6(_) => bail!("{address} where IPv4 was asked for"),

@@ -1,7 +1,9 @@
 //! Rows of relayed media: a client has a node relay, and a peer talks to the address that relays.
 
-use std::net::{SocketAddr, SocketAddrV4, UdpSocket};
-use std::time::Duration;
+use std::{
+    net::{SocketAddrV4, UdpSocket},
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use lb_common::net::Protocol;
@@ -11,17 +13,21 @@ use crate::lab::{
     Lab, coturn,
     plan::{NODES, Node, Side, at},
     report::Finding,
-    turn::Client,
+    turn::{self, Client},
 };
 
 /// Packets in each direction.
 const PACKETS: usize = 50;
 
+/// From where a packet of media has come, and its size.
+type Media = (SocketAddrV4, usize);
+
 /// A client of a node, and its peer: both outside, both with an address of their own.
 pub struct Relay {
     client: Client,
     peer: UdpSocket,
-    peer_address: SocketAddrV4,
+    /// Where the peer is.
+    pub peer_address: SocketAddrV4,
     /// The address that relays.
     pub relayed: SocketAddrV4,
 }
@@ -50,7 +56,7 @@ impl Relay {
     }
 
     /// The client sends media of these sizes to the peer; what that receives, and from whom.
-    pub fn out(&mut self, sizes: &[usize]) -> Result<Vec<(SocketAddr, usize)>> {
+    pub fn out(&mut self, sizes: &[usize]) -> Result<Vec<Media>> {
         for size in sizes {
             self.client.relay(self.peer_address, &vec![1; *size])?;
         }
@@ -59,14 +65,14 @@ impl Relay {
             .iter()
             .map(|_| {
                 let (size, from) = self.peer.recv_from(&mut buffer).context("no media came")?;
-                Ok((from, size))
+                Ok((turn::v4(from)?, size))
             })
             .collect()
     }
 
     /// The peer sends media of these sizes to the address that relays; what the client receives, and
     /// from whom.
-    pub fn back(&mut self, sizes: &[usize]) -> Result<Vec<(SocketAddr, usize)>> {
+    pub fn back(&mut self, sizes: &[usize]) -> Result<Vec<Media>> {
         for size in sizes {
             self.peer.send_to(&vec![2; *size], self.relayed)?;
         }
@@ -74,7 +80,7 @@ impl Relay {
             .iter()
             .map(|_| {
                 let (from, media) = self.client.relayed()?;
-                Ok((SocketAddr::V4(from), media.len()))
+                Ok((from, media.len()))
             })
             .collect()
     }
@@ -92,9 +98,10 @@ pub fn checks() -> [Check; 2] {
     ]
 }
 
-type Media = fn(&mut Relay, &[usize]) -> Result<Vec<(SocketAddr, usize)>>;
+/// One direction.
+type Direction = fn(&mut Relay, &[usize]) -> Result<Vec<Media>>;
 
-fn check(id: &'static str, lab: &Lab, media: Media) -> Vec<Finding> {
+fn check(id: &'static str, lab: &Lab, media: Direction) -> Vec<Finding> {
     let (mut problems, mut seen) = (Vec::new(), Vec::new());
     for node in &NODES {
         let outcome = Relay::at_node(lab, node).and_then(|mut relay| {
@@ -104,8 +111,7 @@ fn check(id: &'static str, lab: &Lab, media: Media) -> Vec<Finding> {
             };
             let came = media(&mut relay, &[160; PACKETS])?;
             ensure!(
-                came.iter()
-                    .all(|media| *media == (SocketAddr::V4(expected), 160)),
+                came.iter().all(|media| *media == (expected, 160)),
                 "came as {came:?}, not from {expected}"
             );
             Ok(expected)
