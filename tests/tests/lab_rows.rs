@@ -69,7 +69,7 @@ fn run(shared: &Shared, arrangement: Arrangement, check: &checks::Check) -> Resu
     let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
     if shared.as_ref().map(|lab| lab.arrangement) != Some(arrangement) {
         *shared = None;
-        let lab = Lab::up(arrangement, |_| ()).map_err(|error| format!("{error:#}"))?;
+        let lab = Lab::up_whole_pool(arrangement, |_| ()).map_err(|error| format!("{error:#}"))?;
         *shared = Some(lab);
     }
     let lab = shared.as_ref().ok_or("there is a lab")?;

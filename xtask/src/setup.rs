@@ -17,15 +17,18 @@ use self::apt::Apt;
 pub use self::toolchain::clippy_driver;
 
 /// What the build, the tests and the lab call, beside what every Debian has.
-const PACKAGES: [&str; 15] = [
+const PACKAGES: [&str; 18] = [
+    "bind9-dnsutils",
     "build-essential",
     "ca-certificates",
     "coturn",
     "curl",
+    "dnsmasq-base",
     "ethtool",
     "iproute2",
     "iputils-arping",
     "iputils-ping",
+    "libnginx-mod-stream",
     "nftables",
     "nginx-light",
     "openssl",

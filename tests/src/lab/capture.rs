@@ -113,6 +113,10 @@ pub struct Packet {
     pub source: Ipv4Addr,
     /// IP destination.
     pub destination: Ipv4Addr,
+    /// Ports of source and destination, where there are any.
+    pub ports: Option<(u16, u16)>,
+    /// Bytes above TCP or UDP.
+    pub payload: Option<usize>,
     /// Time to live.
     pub ttl: u8,
     /// Whether every checksum in it has been found right.
@@ -134,6 +138,8 @@ impl Packet {
         Some(Self {
             source: address(source)?,
             destination: address(destination)?,
+            ports: port(source).zip(port(destination)),
+            payload: length(rest),
             ttl: ttl.parse().ok()?,
             sound: transport_is_right && !ip.contains("bad cksum"),
             text: text.to_owned(),
@@ -145,6 +151,22 @@ impl Packet {
 fn address(of: &str) -> Option<Ipv4Addr> {
     let end = of.match_indices('.').nth(3).map_or(of.len(), |(at, _)| at);
     of[..end].parse().ok()
+}
+
+/// The port in `198.51.100.1.57223`.
+fn port(of: &str) -> Option<u16> {
+    let (at, _) = of.match_indices('.').nth(3)?;
+    of[at + 1..].parse().ok()
+}
+
+/// What stands behind `length` where tcpdump speaks of TCP or UDP; it may go on about what is above, or
+/// speak of that alone.
+fn length(rest: &str) -> Option<usize> {
+    let number = rest.split_once("length ")?.1;
+    let end = number
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(number.len());
+    number[..end].parse().ok()
 }
 
 impl Captured {
@@ -227,6 +249,7 @@ mod tests {
             assert_eq!(packet.sound, sound, "{text}");
             assert_eq!(packet.source, Ipv4Addr::new(203, 0, 113, 10));
             assert_eq!(packet.destination, Ipv4Addr::new(198, 51, 100, 1));
+            assert_eq!(packet.ports, Some((443, 57_223)));
             assert_eq!(packet.ttl, 62);
         }
     }

@@ -1,14 +1,12 @@
 //! The certificates of the nodes, and the authority that clients trust.
 
-use std::{fs, path::Path, sync::Arc};
+use std::{fs, net::Ipv4Addr, path::Path, sync::Arc};
 
 use anyhow::{Context as _, Result};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::{
     ClientConfig, RootCertStore, crypto::ring::default_provider, pki_types::CertificateDer,
 };
-
-use super::plan::{Node, Side, vip};
 
 /// A certificate authority of the lab's own.
 pub struct Authority {
@@ -29,20 +27,25 @@ impl Authority {
         fs::write(file, self.issuer.pem()).with_context(|| file.display().to_string())
     }
 
-    /// Writes a certificate for a node, and its key, to files. Every node has one of its own, so that a
-    /// client knows for certain which of them it talks to; each is good for the VIPs too.
+    /// Writes a certificate for a server, and its key, to files. Every server has one of its own, so that
+    /// a client knows for certain which of them it talks to. It is good for these addresses, and for a
+    /// domain among servers.
     pub fn certify(
         &self,
-        node: &Node,
+        name: &str,
+        domain: &str,
+        addresses: &[Ipv4Addr],
         certificate: &Path,
         key: &Path,
     ) -> Result<CertificateDer<'static>> {
-        let mut parameters = named(node.name)?;
-        parameters.subject_alt_names = vip::ALL
-            .into_iter()
-            .chain(Side::ALL.into_iter().flat_map(|side| node.addresses(side)))
-            .map(|address| rcgen::SanType::IpAddress(address.into()))
+        let mut parameters = named(name)?;
+        parameters.subject_alt_names = addresses
+            .iter()
+            .map(|address| rcgen::SanType::IpAddress((*address).into()))
             .collect();
+        parameters
+            .subject_alt_names
+            .push(rcgen::SanType::DnsName(domain.try_into()?));
         let key_pair = KeyPair::generate()?;
         let certified = parameters.signed_by(&key_pair, &self.issuer)?;
         fs::write(certificate, certified.pem())

@@ -1,15 +1,23 @@
 //! What the lab is for: questions to the pool, and what has to come of them.
 
 mod balanced;
+mod dns;
 mod download;
 mod links;
+mod media;
+mod nodes;
+mod policy;
+mod ports;
+mod relay;
+mod rules;
+mod sip;
 mod translated;
 
 use std::{fmt, time::Duration};
 
 use anyhow::Result;
 
-use super::{Lab, report::Finding};
+use super::{Lab, plan::NODES, report::Finding};
 
 pub use self::balanced::{ROWS, Row};
 
@@ -77,6 +85,13 @@ pub fn all() -> Vec<Check> {
             })
         })
         .collect();
+    checks.extend(sip::checks());
+    checks.extend(media::checks());
+    checks.extend(relay::checks());
+    checks.extend(nodes::checks());
+    checks.extend(dns::checks());
+    checks.push(policy::check());
+    checks.extend(rules::checks());
     checks.extend([
         Check::new("H6", "h6_node_sees_the_vip_as_client", translated::check),
         Check::new("H3", "h3_download_of_50_mb_through_each_vip", |lab, _| {
@@ -85,4 +100,17 @@ pub fn all() -> Vec<Check> {
         Check::new("links", "links_carry_only_sound_packets", links::check),
     ]);
     checks
+}
+
+/// Says of every node that has answered too little of what was asked. By chance alone, two nodes of equal
+/// weight are never so far apart.
+fn unfair(answered: &[&str], asked: usize) -> Vec<String> {
+    NODES
+        .iter()
+        .filter_map(|node| {
+            let share = answered.iter().filter(|name| **name == node.name).count();
+            (share * NODES.len() * 3 < asked)
+                .then(|| format!("{} has answered {share} of {asked}", node.name))
+        })
+        .collect()
 }

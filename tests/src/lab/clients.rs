@@ -56,15 +56,16 @@ impl Connection {
     /// Connects from an address of the namespace that the calling thread is in. The certificate must
     /// be good for the address that is asked.
     pub fn open(from: Ipv4Addr, to: SocketAddrV4, tls: &Arc<ClientConfig>) -> Result<Self> {
-        let context = || format!("{from} to {to}");
-        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        socket.bind(&SocketAddr::from((from, 0)).into())?;
-        socket
-            .connect_timeout(&SocketAddr::V4(to).into(), PATIENCE)
-            .with_context(context)?;
-        socket.set_read_timeout(Some(PATIENCE))?;
-        socket.set_write_timeout(Some(PATIENCE))?;
-        let tcp = TcpStream::from(socket);
+        Self::open_from(SocketAddrV4::new(from, 0), to, tls)
+    }
+
+    /// The same, from a port of one's choice.
+    pub fn open_from(
+        from: SocketAddrV4,
+        to: SocketAddrV4,
+        tls: &Arc<ClientConfig>,
+    ) -> Result<Self> {
+        let tcp = connect(from, to, PATIENCE)?;
         let SocketAddr::V4(client) = tcp.local_addr()? else {
             unreachable!("an IPv4 socket has an IPv4 address");
         };
@@ -107,6 +108,28 @@ impl Connection {
     }
 }
 
+/// Connects from an address of the namespace that the calling thread is in.
+pub fn connect(from: SocketAddrV4, to: SocketAddrV4, patience: Duration) -> Result<TcpStream> {
+    let open = || -> Result<TcpStream> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.bind(&SocketAddr::V4(from).into())?;
+        socket.connect_timeout(&SocketAddr::V4(to).into(), patience)?;
+        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_write_timeout(Some(PATIENCE))?;
+        Ok(socket.into())
+    };
+    open().with_context(|| format!("{from} to {to}"))
+}
+
+/// Asks in clear text who answers.
+pub fn who_over_http(from: SocketAddrV4, to: SocketAddrV4) -> Result<Who> {
+    let mut stream = BufReader::new(connect(from, to, PATIENCE)?);
+    let mut body = Vec::new();
+    http::ask(stream.get_mut(), WHO)?;
+    http::answer(&mut stream, |piece| body.extend_from_slice(piece))?;
+    Ok(serde_json::from_slice(&body)?)
+}
+
 /// What one client is to do.
 #[derive(Clone, Copy, Debug)]
 pub struct Question {
@@ -132,19 +155,32 @@ pub fn ask_all(
     questions: &[Question],
     pace: Duration,
 ) -> Result<Vec<Result<Answered>>> {
+    at_once(namespace, questions.len(), pace, |number| {
+        ask(&questions[number], tls)
+    })
+}
+
+/// Does a number of things from one namespace, several at a time and no faster than one each `pace`. What
+/// comes of them has the order of their numbers.
+pub fn at_once<T: Send>(
+    namespace: &Namespace,
+    count: usize,
+    pace: Duration,
+    act: impl Fn(usize) -> T + Sync,
+) -> Result<Vec<T>> {
     let next = AtomicUsize::new(0);
-    let answers = Mutex::new(Vec::with_capacity(questions.len()));
+    let answers = Mutex::new(Vec::with_capacity(count));
     let begun = Instant::now();
     let work = || {
         namespace.enter(|| {
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                let Some(question) = questions.get(number) else {
+                if number >= count {
                     return;
-                };
+                }
                 let due = pace * u32::try_from(number).unwrap_or(u32::MAX);
                 thread::sleep(due.saturating_sub(begun.elapsed()));
-                let answer = ask(question, tls);
+                let answer = act(number);
                 answers
                     .lock()
                     .unwrap_or_else(PoisonError::into_inner)
@@ -162,10 +198,9 @@ pub fn ask_all(
     })?;
     let mut answers = answers.into_inner().unwrap_or_else(PoisonError::into_inner);
     ensure!(
-        answers.len() == questions.len(),
-        "{} of {} clients came back",
-        answers.len(),
-        questions.len()
+        answers.len() == count,
+        "{} of {count} clients came back",
+        answers.len()
     );
     answers.sort_unstable_by_key(|(number, _)| *number);
     Ok(answers.into_iter().map(|(_, answer)| answer).collect())

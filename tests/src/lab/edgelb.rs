@@ -1,5 +1,7 @@
 //! edgelb itself, as it is shipped: the program, its configuration, and its commands.
 
+mod printed;
+
 use std::{
     env,
     ffi::OsStr,

@@ -1,9 +1,10 @@
-//! nginx on the nodes: answers over TLS, and says who it is and whom it sees.
+//! nginx: answers over HTTP and TLS, and says who it is and whom it sees. Where sipp is, it has TLS on
+//! behalf of that.
 
 use std::{
     fs,
     io::Read as _,
-    net::{Ipv4Addr, SocketAddrV4, TcpStream},
+    net::{Ipv4Addr, SocketAddrV4},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -13,7 +14,7 @@ use ring::digest::{Digest, SHA256, digest};
 use rustls::pki_types::CertificateDer;
 
 use super::{
-    certificates::Authority, folder::Folder, namespace::Namespace, plan::Node, process::Process,
+    certificates::Authority, folder::Folder, namespace::Namespace, process::Process, sockets,
 };
 
 /// Size of the file for downloads (bytes).
@@ -25,7 +26,7 @@ pub const DOWNLOAD: &str = "/download";
 /// Path that answers with who answers and whom it sees.
 pub const WHO: &str = "/who";
 
-/// Content that both nodes serve.
+/// Content that every nginx serves.
 pub struct Content {
     folder: PathBuf,
     /// SHA-256 of the download.
@@ -47,30 +48,101 @@ impl Content {
     }
 }
 
-/// nginx on one node.
+/// What one nginx is to do.
+#[derive(Debug, Default)]
+pub struct Site {
+    /// Its name, which its answers carry.
+    pub name: &'static str,
+    /// The domain that it is a server of.
+    pub domain: &'static str,
+    /// Addresses that its certificate is good for.
+    pub addresses: Vec<Ipv4Addr>,
+    /// Where it speaks HTTP.
+    pub http: Vec<SocketAddrV4>,
+    /// Where it speaks HTTP over TLS.
+    pub https: Vec<SocketAddrV4>,
+    /// Connections that it gives mutual TLS.
+    pub mutual_tls: Vec<MutualTls>,
+}
+
+/// Mutual TLS on behalf of a program that has none.
+#[derive(Debug)]
+pub enum MutualTls {
+    /// Takes it off what comes, and passes that on.
+    Incoming {
+        /// Where it comes.
+        listen: SocketAddrV4,
+        /// Where it goes to.
+        to: SocketAddrV4,
+    },
+    /// Puts it on what goes out.
+    Outgoing {
+        /// Where it comes.
+        listen: SocketAddrV4,
+        /// The address that it leaves from.
+        from: Ipv4Addr,
+        /// Where it goes to.
+        to: SocketAddrV4,
+        /// The domain of whoever answers there.
+        domain: &'static str,
+    },
+}
+
+impl MutualTls {
+    const fn listen(&self) -> SocketAddrV4 {
+        match self {
+            Self::Incoming { listen, .. } | Self::Outgoing { listen, .. } => *listen,
+        }
+    }
+
+    fn server(&self) -> String {
+        match self {
+            Self::Incoming { listen, to } => {
+                format!("    server {{ listen {listen} ssl; proxy_pass {to}; }}\n")
+            }
+            Self::Outgoing {
+                listen,
+                from,
+                to,
+                domain,
+            } => format!(
+                "    server {{ listen {listen}; proxy_pass {to}; proxy_bind {from}; proxy_ssl on; proxy_ssl_name {domain}; }}\n"
+            ),
+        }
+    }
+}
+
+/// A running nginx.
 pub struct Nginx {
     process: Process,
     access_log: PathBuf,
+    listeners: Vec<SocketAddrV4>,
     /// What it shows to clients.
     pub certificate: CertificateDer<'static>,
 }
 
 impl Nginx {
-    /// Starts it on every address of the node.
+    /// Starts it.
     pub fn start(
-        node: &Node,
+        site: &Site,
         namespace: &Namespace,
         authority: &Authority,
         content: &Content,
         folder: &Folder,
     ) -> Result<Self> {
-        let own = folder.subfolder(node.name)?;
-        let certificate =
-            authority.certify(node, &own.join("certificate.pem"), &own.join("key.pem"))?;
+        let own = folder.subfolder(site.name)?;
+        let certificate = authority.certify(
+            site.name,
+            site.domain,
+            &site.addresses,
+            &own.join("certificate.pem"),
+            &own.join("key.pem"),
+        )?;
+        authority.write(&own.join("authority.pem"))?;
         let configuration = own.join("nginx.conf");
         fs::write(
             &configuration,
-            configuration_for(node, &own, &content.folder),
+            configuration_for(site, &own, &content.folder),
         )
         .with_context(|| configuration.display().to_string())?;
         let mut command = namespace.command("nginx")?;
@@ -80,29 +152,29 @@ impl Nginx {
             .arg("-p")
             .arg(&own)
             .args(["-e", "stderr"]);
-        let process = Process::start(node.name, &mut command, own.join("nginx.log"))?;
+        let process = Process::start(site.name, &mut command, own.join("nginx.log"))?;
+        let mutual_tls = site.mutual_tls.iter().map(MutualTls::listen);
         Ok(Self {
             process,
             access_log: own.join("access.log"),
+            listeners: [&site.http[..], &site.https[..]]
+                .concat()
+                .into_iter()
+                .chain(mutual_tls)
+                .collect(),
             certificate,
         })
     }
 
     /// Waits until it answers.
-    pub fn wait(&mut self, node: &Node, namespace: &Namespace) -> Result<()> {
-        let listeners = listeners(node);
+    pub fn wait(&mut self, namespace: &Namespace) -> Result<()> {
+        let listeners = &self.listeners;
         self.process.wait_until(Duration::from_secs(10), |_| {
-            namespace
-                .enter(|| {
-                    listeners
-                        .iter()
-                        .all(|address| TcpStream::connect(address).is_ok())
-                })
-                .unwrap_or(false)
+            sockets::all_listen(namespace, listeners)
         })
     }
 
-    /// Whom it has answered, as it has noted itself.
+    /// Whom it has answered over HTTP, as it has noted itself.
     pub fn clients(&self) -> Result<Vec<SocketAddrV4>> {
         let log = fs::read_to_string(&self.access_log)
             .with_context(|| self.access_log.display().to_string())?;
@@ -115,31 +187,37 @@ impl Nginx {
     }
 }
 
-/// What the pool's services listen on, in clear text or not: here all of them speak TLS.
-fn listeners(node: &Node) -> Vec<SocketAddrV4> {
-    let on = |address: Ipv4Addr, ports: &[u16]| -> Vec<SocketAddrV4> {
-        ports
-            .iter()
-            .map(|port| SocketAddrV4::new(address, *port))
-            .collect()
-    };
-    [
-        on(node.access, &[443, 5061, 5269]),
-        on(node.webconf, &[443]),
-        on(node.internal, &[5061, 5062]),
-    ]
-    .concat()
-}
-
-fn configuration_for(node: &Node, own: &Path, content: &Path) -> String {
+fn configuration_for(site: &Site, own: &Path, content: &Path) -> String {
     let own = own.display();
-    let listen: Vec<String> = listeners(node)
-        .iter()
-        .map(|address| format!("        listen {address} ssl backlog=4096;\n"))
-        .collect();
-    let listen = listen.concat();
+    let listen = |addresses: &[SocketAddrV4], tls| -> String {
+        addresses.iter().fold(String::new(), |lines, address| {
+            lines + &format!("        listen {address}{tls} backlog=4096;\n")
+        })
+    };
+    let mutual_tls: String = site.mutual_tls.iter().map(MutualTls::server).collect();
+    // A module of its own, which only the hosts with sipp need.
+    let (module, stream) = if mutual_tls.is_empty() {
+        ("", String::new())
+    } else {
+        (
+            "load_module /usr/lib/nginx/modules/ngx_stream_module.so;\n",
+            format!(
+                r"stream {{
+    ssl_certificate {own}/certificate.pem;
+    ssl_certificate_key {own}/key.pem;
+    ssl_client_certificate {own}/authority.pem;
+    ssl_verify_client on;
+    proxy_ssl_certificate {own}/certificate.pem;
+    proxy_ssl_certificate_key {own}/key.pem;
+    proxy_ssl_trusted_certificate {own}/authority.pem;
+    proxy_ssl_verify on;
+{mutual_tls}}}
+"
+            ),
+        )
+    };
     format!(
-        r#"daemon off;
+        r#"{module}daemon off;
 # The files are root's, like the lab.
 user root;
 worker_processes 1;
@@ -158,15 +236,17 @@ http {{
     ssl_certificate {own}/certificate.pem;
     ssl_certificate_key {own}/key.pem;
     server {{
-{listen}        root {content};
+{http}{https}        root {content};
         location = {WHO} {{
             default_type application/json;
             return 200 '{{"node":"{name}","address":"$server_addr:$server_port","saw":"$remote_addr:$remote_port"}}';
         }}
     }}
 }}
-"#,
+{stream}"#,
+        http = listen(&site.http, ""),
+        https = listen(&site.https, " ssl"),
         content = content.display(),
-        name = node.name,
+        name = site.name,
     )
 }

@@ -12,7 +12,10 @@
 mod network;
 mod pool;
 
-use std::{fmt, net::Ipv4Addr};
+use std::{
+    fmt,
+    net::{Ipv4Addr, SocketAddrV4},
+};
 
 use clap::ValueEnum;
 
@@ -106,15 +109,24 @@ impl Side {
         let [a, b, c, _] = self.networks().askers.address.octets();
         Ipv4Addr::new(a, b, c, 1 + number)
     }
+
+    /// Whom the nodes ask on this side: a federation partner, or a front end.
+    pub const fn partner(self) -> Ipv4Addr {
+        let [a, b, c, _] = self.networks().askers.address.octets();
+        Ipv4Addr::new(a, b, c, 1 + ASKERS)
+    }
 }
 
 /// Number of addresses that ask, on each side.
 pub const ASKERS: u8 = 250;
 
+/// The media server of the federation partner, on the external side.
+pub const PARTNER_AV: Ipv4Addr = Ipv4Addr::new(198, 51, 100, 252);
+
 /// A host: a network namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Host {
-    /// The Internet: every client, and later the servers that nodes ask.
+    /// The Internet: every client, and the servers that nodes ask.
     Clients,
     /// The external router and firewall.
     Router,
@@ -165,6 +177,11 @@ impl Host {
     }
 }
 
+/// A port at an address.
+pub const fn at(address: Ipv4Addr, port: u16) -> SocketAddrV4 {
+    SocketAddrV4::new(address, port)
+}
+
 /// Between the clients and their router.
 pub const UPLINK: Network = Network::new([192, 0, 2, 4], 30);
 /// The router's end of the uplink.
@@ -185,7 +202,8 @@ mod tests {
             addresses.extend([networks.router, networks.balancer]);
             addresses.extend([networks.transit_router, networks.transit_balancer]);
         }
-        addresses.extend([UPLINK_ROUTER, UPLINK_CLIENTS]);
+        addresses.extend([UPLINK_ROUTER, UPLINK_CLIENTS, PARTNER_AV]);
+        addresses.extend(Side::ALL.map(Side::partner));
         let count = addresses.len();
         addresses.sort_unstable();
         addresses.dedup();

@@ -104,11 +104,20 @@ impl Process {
         self.wait(GRACE)
     }
 
+    /// Looks whether it has ended, and how, and leaves it a moment if not.
+    pub fn ended(&mut self) -> Result<Option<ExitStatus>> {
+        let status = self.child.try_wait()?;
+        if status.is_none() {
+            thread::sleep(POLL);
+        }
+        Ok(status)
+    }
+
     /// Waits for the end.
     pub fn wait(&mut self, limit: Duration) -> Result<ExitStatus> {
         let begun = Instant::now();
         loop {
-            if let Some(status) = self.child.try_wait()? {
+            if let Some(status) = self.ended()? {
                 return Ok(status);
             }
             if begun.elapsed() > limit {
@@ -118,7 +127,6 @@ impl Process {
                     self.printed()
                 );
             }
-            thread::sleep(POLL);
         }
     }
 

@@ -6,7 +6,7 @@ use super::{
     folder::Folder,
     links::{self, End, VethPeer},
     namespace::Namespace,
-    plan::{self, Arrangement, Host, NODES, Side},
+    plan::{self, Arrangement, Host, NODES, PARTNER_AV, Side},
 };
 
 /// All hosts of a lab, connected and with their addresses and routes. edgelb is not running yet, so the
@@ -79,7 +79,7 @@ impl Topology {
         let prefix = plan::UPLINK.prefix;
         let askers = Side::External.networks().askers;
         self.host(Host::Clients).ip(&format!(
-            "addr add {}/{prefix} dev inet\nroute add default via {} src {}\n",
+            "addr add {PARTNER_AV}/32 dev lo\naddr add {}/{prefix} dev inet\nroute add default via {} src {}\n",
             plan::UPLINK_CLIENTS,
             plan::UPLINK_ROUTER,
             Side::External.asker_address(0),
@@ -211,6 +211,8 @@ fn prepare(host: Host, namespace: &Namespace) -> Result<()> {
                 "route add local {} dev lo\n",
                 side.networks().askers
             ))?;
+            // Servers look for theirs among those of the interfaces.
+            namespace.ip(&format!("addr add {}/32 dev lo\n", side.partner()))?;
         }
     }
     Ok(())

@@ -25,7 +25,7 @@ pub fn print(lab: &Lab) {
         (Side::External, vip::WEBCONF),
         (Side::Internal, vip::INTERNAL),
     ] {
-        let port = if side == Side::Internal { ":5061" } else { "" };
+        let port = if side == Side::Internal { ":5062" } else { "" };
         println!(
             "  ip netns exec {} curl --cacert {} --interface {} https://{vip}{port}/who",
             lab.asker(side).name(),

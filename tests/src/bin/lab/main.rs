@@ -130,10 +130,11 @@ fn down() -> Result<ExitCode> {
 
 fn show(options: &Show) -> Result<ExitCode> {
     let mut findings = Vec::new();
-    for arrangement in options.arrangement.each() {
+    let arrangements = options.arrangement.each();
+    for &arrangement in &arrangements {
         let begun = Instant::now();
         println!("\n{arrangement}: bringing the lab up");
-        let lab = Lab::up(arrangement, |next| {
+        let lab = Lab::up_whole_pool(arrangement, |next| {
             println!("{:>7.2} s  {next}", begun.elapsed().as_secs_f32());
         })?;
         println!("{:>7.2} s  up", begun.elapsed().as_secs_f32());
@@ -160,12 +161,15 @@ fn show(options: &Show) -> Result<ExitCode> {
             report::first_of(&finding.problems)
         );
     }
+    let (table, passed, missed) = report::requirements(&arrangements, &findings);
+    println!("\nThe rows and rules of the requirements:\n{table}");
     println!(
-        "\n{} passed, {} failed",
-        findings.len() - failed.len(),
-        failed.len()
+        "\n{} findings, {} of them bad; of {} rows and rules {passed} passed, {missed} failed",
+        findings.len(),
+        failed.len(),
+        passed + missed
     );
-    Ok(if failed.is_empty() {
+    Ok(if failed.is_empty() && missed == 0 {
         ExitCode::SUCCESS
     } else {
         ExitCode::FAILURE

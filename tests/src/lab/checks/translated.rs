@@ -48,7 +48,7 @@ pub fn check(lab: &Lab, effort: &Effort) -> Result<Vec<Finding>> {
 }
 
 /// What edgelb says otherwise than client and node.
-fn disagreement(answer: &Answered, flows: &[FlowStatus]) -> Option<String> {
+pub fn disagreement(answer: &Answered, flows: &[FlowStatus]) -> Option<String> {
     let Answered { connection, who } = answer;
     let of_this = |flow: &&FlowStatus| {
         flow.protocol == "tcp" && flow.client == connection.client && flow.vip == connection.asked
