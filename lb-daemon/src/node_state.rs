@@ -57,7 +57,8 @@ impl NodeState {
 /// What happens to new flows when no node of a service is up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum OnAllDown {
-    /// They are dropped and counted: the client tries its next pool sooner.
+    /// They are refused at once, by a RST or by ICMP "port unreachable": the client tries its next pool
+    /// sooner.
     #[default]
     Refuse,
     /// They go to the nodes that were the last to be up: checks may be wrong where nodes are not.

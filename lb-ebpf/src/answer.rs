@@ -34,8 +34,11 @@ pub fn to(packet: &Packet, reason: DropReason, settings: &Settings) -> Answer {
         // An error is never answered by an error, nor is a fragment but the first (RFC 1122, section
         // 3.2.2).
         (_, Transport::IcmpError | Transport::Fragment) => Answer::None,
-        (DropReason::NoFlow | DropReason::FlowTableFull | DropReason::NoNode, Transport::Tcp)
-            if settings.reset_without_flow != 0 && !packet.tcp.flags.any(TcpFlags::RST) =>
+        (_, Transport::Tcp) if packet.tcp.flags.any(TcpFlags::RST) => Answer::None,
+        // Who asks for what nobody serves is to ask elsewhere at once.
+        (DropReason::NoNode, Transport::Tcp) => Answer::Reset,
+        (DropReason::NoFlow | DropReason::FlowTableFull, Transport::Tcp)
+            if settings.reset_without_flow != 0 =>
         {
             Answer::Reset
         }

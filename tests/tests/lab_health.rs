@@ -1,6 +1,12 @@
 //! The checks of a whole pool, against real peers: what they see, how they close, and what follows.
 
-use std::{fs, net::Ipv4Addr, thread, time::Duration};
+use std::{
+    fs,
+    io::ErrorKind,
+    net::{Ipv4Addr, TcpStream, UdpSocket},
+    thread,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use lb_tests::lab::{
@@ -197,15 +203,32 @@ fn when_nobody_is_up() -> Result<()> {
             wait_for(&lab, service, node.name, "down")?;
         }
     }
-    let ask = |from: Side, vip: Ipv4Addr| -> Result<()> {
+    let ask = |from: Side, vip: Ipv4Addr| -> Result<Option<ErrorKind>> {
         lab.asker(from).enter(|| {
             let to = (vip, 443).into();
-            // Whether somebody answers is not the question.
-            let _ = std::net::TcpStream::connect_timeout(&to, Duration::from_millis(300));
+            let asked = TcpStream::connect_timeout(&to, Duration::from_secs(2));
+            asked.err().map(|error| error.kind())
         })
     };
+    // Whether somebody answers is not the question.
     ask(Side::External, vip::AV)?;
-    ask(Side::Internal, vip::INTERNAL)?;
+    // Refused at once, over TCP and over UDP.
+    let refused = Some(ErrorKind::ConnectionRefused);
+    ensure!(
+        ask(Side::Internal, vip::INTERNAL)? == refused,
+        "TCP is not refused"
+    );
+    let answer = lab.asker(Side::Internal).enter(|| -> Result<_> {
+        let socket = UdpSocket::bind((Side::Internal.asker_address(4), 0))?;
+        socket.connect((vip::INTERNAL, 3478))?;
+        socket.set_read_timeout(Some(Duration::from_secs(2)))?;
+        socket.send(b"is anybody there")?;
+        Ok(socket.recv(&mut [0; 16]))
+    })??;
+    ensure!(
+        answer.is_err_and(|error| Some(error.kind()) == refused),
+        "UDP is not refused"
+    );
     let opened = |service: &str| -> Result<u64> {
         let nodes = NODES.iter().map(|known| node(&lab, service, known.name));
         nodes.map(|node| Ok(node?.opened)).sum()

@@ -155,7 +155,7 @@ fn settings(
         .and_then(|value| duration(&value, Duration::ZERO..=DAY, CALM, problems))
         .unwrap_or(general.calm);
     let on_all_down = section.take("on_all_down").and_then(|value| {
-        let wanted = "what happens to new flows when no node is up; \"refuse\" (they are dropped) and \"last\" (they go to the nodes that were the last to be up) are";
+        let wanted = "what happens to new flows when no node is up; \"refuse\" (they are refused at once) and \"last\" (they go to the nodes that were the last to be up) are";
         value.parsed(wanted, problems, |text| match text {
             "refuse" => Some(OnAllDown::Refuse),
             "last" => Some(OnAllDown::Last),

@@ -117,7 +117,7 @@ fn single_values() {
         ),
         (
             "[health]\non_all_down = \"pray\"",
-            "21: health.on_all_down: \"pray\" is not what happens to new flows when no node is up; \"refuse\" (they are dropped) and \"last\" (they go to the nodes that were the last to be up) are",
+            "21: health.on_all_down: \"pray\" is not what happens to new flows when no node is up; \"refuse\" (they are refused at once) and \"last\" (they go to the nodes that were the last to be up) are",
         ),
         (
             "[health]\nenabled = 0",
