@@ -1,18 +1,22 @@
 //! From text to a [`Config`]: every value by itself. How they fit together is [`super::check`]'s.
 
-use std::{net::Ipv4Addr, time::Duration};
+mod limits;
+mod service;
+
+use std::net::Ipv4Addr;
 
 use ipnet::Ipv4Net;
-use lb_common::{
-    net::Zone,
-    service::{FIRST_OWN_PORT, MAX_NODES, Treatment},
-};
 use toml::de::DeTable;
 
+pub use self::service::ServicePlaces;
+use self::{
+    limits::{limits, timeouts},
+    service::service,
+};
 use super::{
     BalancingConfig, Config, Health, Interfaces, Limits, Node, Policy, Pool, Problem, Role, Roles,
-    Service, ServiceNode, Timeouts,
-    address::{host_address, listen_address, network, port_range, socket_address},
+    Service, Timeouts,
+    address::{host_address, network},
     balancing,
     document::{Place, Section, Text, Value, syntax_errors},
     health,
@@ -43,20 +47,10 @@ pub struct Located {
     pub health: Vec<health::Places>,
 }
 
-/// Where the parts of one of `[[services]]` stand that must fit with others.
-pub struct ServicePlaces {
-    pub name: Place,
-    pub listen: Place,
-    pub treatment: Place,
-    /// Of each node, in the order of the configuration.
-    pub nodes: Vec<Place>,
-}
-
 const NAME: &str = "a name (letters, digits, \"-\", \"_\" and \".\", at most 64)";
 const WEIGHT: &str = "a weight; a whole number from 1 to 1000 is";
 const ADDRESS: &str =
     "an IPv4 address of a host, such as \"203.0.113.10\" (IPv6 is not served yet)";
-const DURATION: &str = "a time in whole seconds from 1s to 7d, such as \"30s\", \"2m\", \"60m\" or a whole number of seconds";
 
 /// Parses `text`; what is wrong goes to `problems`. `None` only where there is a problem.
 pub fn parse(text: &str, problems: &mut Vec<Problem>) -> Option<Located> {
@@ -336,231 +330,6 @@ fn node(section: &mut Section, problems: &mut Vec<Problem>) -> Option<(Node, Nod
         weight: weight?,
     };
     Some((node, (section.place().clone(), addresses)))
-}
-
-fn service(section: &mut Section, problems: &mut Vec<Problem>) -> Option<(Service, ServicePlaces)> {
-    let name = located_name(section, problems);
-    let listen = section.require(
-        "listen",
-        "an address such as \"203.0.113.40:5061/tcp\"",
-        problems,
-    );
-    let listen_place = listen
-        .as_ref()
-        .map_or_else(|| section.place().clone(), |value| value.place.clone());
-    let listen = listen.and_then(|value| {
-        if let Some((socket, _)) = value.text().and_then(listen_address)
-            && socket.port() >= FIRST_OWN_PORT
-        {
-            value.place.problem(problems, format!(
-                "port {} is kept for the health checks of this machine ({FIRST_OWN_PORT} and up); a port from 1 to {} is right",
-                socket.port(),
-                FIRST_OWN_PORT - 1
-            ));
-            return None;
-        }
-        value.parsed(
-            "address, port and protocol, such as \"203.0.113.40:5061/tcp\" or \"203.0.113.40:3478/udp\"",
-            problems,
-            listen_address,
-        )
-    });
-    let treatment = section.require("treatment", "\"snat\" or \"dnat\"", problems);
-    let treatment_place = treatment
-        .as_ref()
-        .map_or_else(|| section.place().clone(), |value| value.place.clone());
-    let treatment = treatment.and_then(|value| {
-        if value.text() == Some("dsr") {
-            value.place.problem(
-                problems,
-                "\"dsr\" is not possible: the Edge Server does not support it, so replies pass the load balancer on the way back; \"snat\" or \"dnat\" is right (H14)",
-            );
-            return None;
-        }
-        value.parsed(
-            "a treatment; \"snat\" (the node sees the VIP) and \"dnat\" (the node sees the client) are",
-            problems,
-            |text| match text {
-                "snat" => Some(Treatment::Snat),
-                "dnat" => Some(Treatment::Dnat),
-                _ => None,
-            },
-        )
-    });
-    let zone = match section.take("zone") {
-        None => Some(Zone::External),
-        Some(value) => value.parsed(
-            "a zone; \"external\" and \"internal\" are",
-            problems,
-            |text| match text {
-                "external" => Some(Zone::External),
-                "internal" => Some(Zone::Internal),
-                _ => None,
-            },
-        ),
-    };
-    let nodes = service_nodes(section, problems);
-    let (listen, protocol) = listen?;
-    let (nodes, node_places) = nodes?.into_iter().unzip();
-    let (name, name_place) = name?;
-    let service = Service {
-        name,
-        listen,
-        protocol,
-        zone: zone?,
-        treatment: treatment?,
-        nodes,
-    };
-    let places = ServicePlaces {
-        name: name_place,
-        listen: listen_place,
-        treatment: treatment_place,
-        nodes: node_places,
-    };
-    Some((service, places))
-}
-
-/// The nodes of a service, each with its place.
-fn service_nodes(
-    section: &mut Section,
-    problems: &mut Vec<Problem>,
-) -> Option<Vec<(ServiceNode, Place)>> {
-    section
-        .require("nodes", "a list of nodes", problems)
-        .and_then(|value| {
-            let place = value.place.clone();
-            let wanted =
-                "a list of nodes, such as [ { name = \"a\", address = \"203.0.113.41:5061\" } ]";
-            let mut nodes = Vec::new();
-            let mut complete = true;
-            for value in value.list(wanted, problems)? {
-                let node = value.section(problems).and_then(|mut section| {
-                    let node = service_node(&mut section, problems);
-                    let place = section.place().clone();
-                    section.finish(problems);
-                    Some((node?, place))
-                });
-                complete &= node.is_some();
-                nodes.extend(node);
-            }
-            if !complete {
-                return None;
-            }
-            if nodes.is_empty() || nodes.len() > MAX_NODES as usize {
-                place.problem(
-                    problems,
-                    format!(
-                        "{} nodes; 1 to {MAX_NODES} fit behind a service",
-                        nodes.len()
-                    ),
-                );
-            }
-            Some(nodes)
-        })
-}
-
-fn service_node(section: &mut Section, problems: &mut Vec<Problem>) -> Option<ServiceNode> {
-    let name = name(section, problems);
-    let address = section
-        .require(
-            "address",
-            "an address such as \"203.0.113.41:5061\"",
-            problems,
-        )
-        .and_then(|value| {
-            value.parsed(
-                "address and port of a host, such as \"203.0.113.41:5061\"",
-                problems,
-                socket_address,
-            )
-        });
-    let weight = weight(section, problems);
-    Some(ServiceNode {
-        name: name?,
-        address: address?,
-        weight: weight?,
-    })
-}
-
-fn timeouts(mut section: Section, problems: &mut Vec<Problem>) -> (Timeouts, Option<Place>) {
-    let default = Timeouts::default();
-    let mut tcp_established = None;
-    let mut duration = |key, default| {
-        section
-            .take(key)
-            .and_then(|value| {
-                if key == "tcp_established" {
-                    tcp_established = Some(value.place.clone());
-                }
-                let duration = value
-                    .integer()
-                    .map(Duration::from_secs)
-                    .or_else(|| humantime::parse_duration(value.text()?).ok())
-                    .filter(|duration| {
-                        // The data path counts whole seconds.
-                        duration.subsec_nanos() == 0
-                            && (Duration::from_secs(1)..=Duration::from_hours(7 * 24))
-                                .contains(duration)
-                    });
-                if duration.is_none() {
-                    value.not(DURATION, problems);
-                }
-                duration
-            })
-            .unwrap_or(default)
-    };
-    let timeouts = Timeouts {
-        tcp_established: duration("tcp_established", default.tcp_established),
-        tcp_half_open: duration("tcp_half_open", default.tcp_half_open),
-        tcp_closing: duration("tcp_closing", default.tcp_closing),
-        udp: duration("udp", default.udp),
-    };
-    section.finish(problems);
-    (timeouts, tcp_established)
-}
-
-fn limits(mut section: Section, problems: &mut Vec<Problem>) -> Limits {
-    let default = Limits::default();
-    let mut flows = |key, default: u32, problems: &mut Vec<Problem>| {
-        section
-            .take(key)
-            .and_then(|value| {
-                value.number(
-                    16..16_777_217,
-                    "a number of flows; a whole number from 16 to 16777216 is",
-                    problems,
-                )
-            })
-            .and_then(|number| u32::try_from(number).ok())
-            .unwrap_or(default)
-    };
-    let max_flows = flows("max_flows", default.max_flows, problems);
-    let max_half_open = flows("max_half_open", default.max_half_open, problems);
-    let snat_ports = section.take("snat_ports").and_then(|value| {
-        let wanted = format!(
-            "a range of ports within 1024-{}, such as \"1024-{}\" ({FIRST_OWN_PORT} and up are for health checks)",
-            FIRST_OWN_PORT - 1,
-            FIRST_OWN_PORT - 1
-        );
-        value.parsed(&wanted, problems, port_range)
-    });
-    let answers_per_second = section
-        .take("answers_per_second")
-        .and_then(|value| {
-            value.number(
-                0..1_000_001,
-                "a number of answers in a second; a whole number from 0 to 1000000 is",
-                problems,
-            )
-        })
-        .and_then(|number| u32::try_from(number).ok());
-    section.finish(problems);
-    Limits {
-        max_flows,
-        max_half_open,
-        snat_ports: snat_ports.unwrap_or(default.snat_ports),
-        answers_per_second: answers_per_second.unwrap_or(default.answers_per_second),
-    }
 }
 
 fn name(section: &mut Section, problems: &mut Vec<Problem>) -> Option<String> {
