@@ -8,7 +8,9 @@ use crate::net::{Ip4, Port, Protocol, Zone};
 ///
 /// The zone is part of the key so that a host on one side cannot speak in a flow of the other by
 /// forging its addresses (H13).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
 #[repr(C)]
 pub struct FlowKey {
     /// Source address.

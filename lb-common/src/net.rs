@@ -178,10 +178,11 @@ impl Protocol {
 }
 
 /// The side of the Edge pool that an interface is on (H13: nothing is forwarded between the two).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Hash)]
 #[repr(u8)]
 pub enum Zone {
     /// Towards the Internet.
+    #[default]
     External = 0,
     /// Towards the organisation.
     Internal = 1,

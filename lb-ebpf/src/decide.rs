@@ -20,6 +20,7 @@ pub mod vip_out;
 use lb_common::{drop_reason::DropReason, next_hop::NextHop};
 
 use crate::{
+    adjacency,
     packet::{Packet, Transport},
     tables::{Table, Tables},
     verdict::{Verdict, Way},
@@ -38,6 +39,8 @@ pub enum Found {
     Routed,
     /// The packet may not have one.
     Refused(DropReason),
+    /// Likewise, unless it is for this machine itself.
+    RefusedElsewhere(DropReason),
 }
 
 /// Judges a packet; `way` is how to send it on. `now` is the second of the monotonic clock.
@@ -59,7 +62,9 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32, way: &mut Way) -
             Found::Established => tables.flow(Table::Established, &packet.key),
             Found::HalfOpen => tables.flow(Table::HalfOpen, &packet.key),
             Found::Routed => return Verdict::Route,
-            Found::Refused(reason) => return Verdict::Drop(reason),
+            Found::Refused(reason) | Found::RefusedElsewhere(reason) => {
+                return Verdict::Drop(reason);
+            }
             Found::None => return Verdict::Pass,
         }
     };
@@ -96,6 +101,11 @@ fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop
     }
     match routed::judge(packet, tables, next_hop) {
         Found::None => {}
+        Found::RefusedElsewhere(reason) => {
+            if adjacency::leads_elsewhere(tables, &packet.key) {
+                return Found::Refused(reason);
+            }
+        }
         found => return found,
     }
     if is_flow {

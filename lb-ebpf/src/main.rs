@@ -49,15 +49,15 @@ mod program {
             return XDP_PASS;
         };
         let mut frame = XdpFrame::new(&context);
-        let packet = match parse(&mut frame, &interface) {
-            Ok(Parsed::Packet(packet)) => packet,
-            Ok(Parsed::Foreign) => return pass(),
-            Err(reason) => return drop(reason),
-        };
         let Some(work) = Work::place() else {
             return XDP_PASS;
         };
-        let (packet, way) = work.put(packet);
+        match parse(&mut frame, &interface, &mut work.packet) {
+            Ok(Parsed::Packet) => {}
+            Ok(Parsed::Foreign) => return pass(),
+            Err(reason) => return drop(reason),
+        }
+        let (packet, way) = work.forgotten();
         match decide(packet, &tables, clock::now(), way) {
             Verdict::Forward => match apply(&mut frame, packet, way) {
                 Ok(()) => send(packet, way, ingress),

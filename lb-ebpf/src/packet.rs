@@ -32,9 +32,10 @@ impl TcpFlags {
 }
 
 /// What a packet carries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Transport {
     /// A whole TCP header.
+    #[default]
     Tcp,
     /// A whole UDP header.
     Udp,
@@ -81,7 +82,7 @@ pub struct Stun {
 }
 
 /// A well-formed IPv4 packet that was sent to this machine's Ethernet address.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Packet {
     /// Addresses and ports as they are on the wire.
     pub key: FlowKey,

@@ -43,6 +43,17 @@ impl Opening {
         rewrite(answer, vip, client)
     }
 
+    /// The key of the node's answers where it sees the client as `address` and `port`.
+    #[inline(always)]
+    pub const fn answer(&self, address: Ip4, port: Port) -> FlowKey {
+        let mut answer = self.key.reversed();
+        answer.source = self.node.address;
+        answer.source_port = self.node.port;
+        answer.destination = address;
+        answer.destination_port = port;
+        answer
+    }
+
     /// The pool of SNAT ports, [`NO_POOL`] without SNAT.
     #[inline(always)]
     pub const fn snat_pool(&self) -> u32 {

@@ -2,7 +2,7 @@
 
 use lb_common::{
     drop_reason::DropReason,
-    flow::{Direction, FlowKey, Rewrite},
+    flow::{Direction, FlowKey},
     net::{Ip4, Port, Protocol},
     service::{NO_NODE, Service, ServiceKey, Treatment, node_cell},
 };
@@ -112,17 +112,15 @@ pub fn enter<T: Tables>(
     port: Port,
     tables: &T,
 ) -> Result<(), InsertError> {
-    let forth = opening.to_node(address, port);
-    let answer = opening.key.answer_to(&forth);
-    let back = opening.to_client(&answer);
-    insert(opening, &answer, &back, Direction::TO_CLIENT, tables)?;
+    let answer = opening.answer(address, port);
+    insert_answers(opening, &answer, tables)?;
     // In this order: a flow that is being confirmed is in the established table before it leaves the
     // half-open one, so it is seen in at least one of them.
     if tables.flow(Table::Established, &answer).is_some() {
         tables.remove(Table::HalfOpen, &answer);
         return Err(InsertError::Exists);
     }
-    if let Err(error) = insert(opening, &opening.key, &forth, Direction::TO_NODE, tables) {
+    if let Err(error) = insert_questions(opening, address, port, tables) {
         tables.remove(Table::HalfOpen, &answer);
         if error == InsertError::Full {
             return Err(error);
@@ -133,16 +131,27 @@ pub fn enter<T: Tables>(
     Ok(())
 }
 
-/// Enters one direction.
+/// Enters the direction of the node's answers.
 #[inline(never)]
-fn insert<T: Tables>(
+fn insert_answers<T: Tables>(
     opening: &Opening,
-    key: &FlowKey,
-    rewrite: &Rewrite,
-    direction: Direction,
+    answer: &FlowKey,
     tables: &T,
 ) -> Result<(), InsertError> {
-    tables.insert(Table::HalfOpen, key, |entry| {
-        *entry = opening.entry(rewrite, direction);
+    tables.insert(Table::HalfOpen, answer, |entry| {
+        *entry = opening.entry(&opening.to_client(answer), Direction::TO_CLIENT);
+    })
+}
+
+/// Enters the direction of the client's questions.
+#[inline(never)]
+fn insert_questions<T: Tables>(
+    opening: &Opening,
+    address: Ip4,
+    port: Port,
+    tables: &T,
+) -> Result<(), InsertError> {
+    tables.insert(Table::HalfOpen, &opening.key, |entry| {
+        *entry = opening.entry(&opening.to_node(address, port), Direction::TO_NODE);
     })
 }

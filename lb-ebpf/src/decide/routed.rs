@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Judges a packet that a node's address sends or receives; where it may pass, `next_hop` says where to.
-/// [`Found::None`] for any other packet, and for a node's packet to a VIP or to this machine itself.
+/// [`Found::None`] for any other packet, and for a node's packet to a VIP.
 #[inline(never)]
 pub fn judge<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found {
     let key = &packet.key;
@@ -49,11 +49,9 @@ pub fn judge<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> 
         found => found,
     };
     match found {
-        // A node speaks to this machine itself, such as in answer to a health check.
-        Found::Refused(DropReason::Policy | DropReason::NoRoute)
-            if from_node && !adjacency::leads_elsewhere(tables, key) =>
-        {
-            Found::None
+        // A node may speak to this machine itself, such as in answer to a health check.
+        Found::Refused(reason @ (DropReason::Policy | DropReason::NoRoute)) if from_node => {
+            Found::RefusedElsewhere(reason)
         }
         found => found,
     }

@@ -7,10 +7,10 @@ use lb_common::{
 };
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::{ethernet, icmp, tcp, udp};
+use super::{ethernet, icmp, stun, tcp, udp, udp::UdpHeader};
 use crate::{
     frame::{Frame, Header},
-    packet::{Packet, Stun, Tcp, Transport},
+    packet::{Packet, StunKind, Tcp, Transport},
 };
 
 /// An IPv4 header without its options.
@@ -50,8 +50,12 @@ const MORE_FRAGMENTS: u16 = 0x2000_u16.to_be();
 pub const OFFSET_MASK: u16 = 0x1fff_u16.to_be();
 
 /// Reads an IPv4 packet and the protocol header in it.
+///
+/// # Errors
+///
+/// The reason why it is malformed.
 #[inline(always)]
-pub fn parse(frame: &mut impl Frame, zone: Zone) -> Result<Packet, DropReason> {
+pub fn parse(frame: &mut impl Frame, zone: Zone, packet: &mut Packet) -> Result<(), DropReason> {
     let frame_length = frame.length();
     let mut ip = frame
         .header(AT, |ip: &mut Ipv4| *ip)
@@ -70,9 +74,9 @@ pub fn parse(frame: &mut impl Frame, zone: Zone) -> Result<Packet, DropReason> {
     }
     let transport_at = AT + header_length;
     let payload = usize::from(length) - header_length;
-    let mut state = Tcp::default();
-    let mut stun = Stun::default();
-    let mut quoted_at = 0;
+    packet.tcp = Tcp::default();
+    packet.stun.kind = StunKind::None;
+    packet.quoted_at = 0;
     let more_fragments = ip.fragment & MORE_FRAGMENTS != 0;
     let is_icmp = ip.protocol == icmp::PROTOCOL;
     // The kernel puts together what is fragmented of ICMP.
@@ -81,11 +85,16 @@ pub fn parse(frame: &mut impl Frame, zone: Zone) -> Result<Packet, DropReason> {
         (Transport::Fragment, Port::default(), Port::default())
     } else if ip.protocol == Protocol::Tcp as u8 {
         let tcp = tcp::parse(frame, transport_at, payload)?;
-        state = tcp.state;
+        packet.tcp = tcp.state;
         (Transport::Tcp, tcp.source, tcp.destination)
     } else if ip.protocol == Protocol::Udp as u8 {
         let udp = udp::parse(frame, transport_at, payload, more_fragments)?;
-        stun = udp.stun;
+        stun::read(
+            frame,
+            transport_at + size_of::<UdpHeader>(),
+            usize::from(u16::from_be(udp.length)) - size_of::<UdpHeader>(),
+            &mut packet.stun,
+        );
         (Transport::Udp, udp.source, udp.destination)
     } else if is_icmp {
         if let icmp::Parsed::Error(quote) = icmp::parse(frame, transport_at, payload)? {
@@ -95,7 +104,7 @@ pub fn parse(frame: &mut impl Frame, zone: Zone) -> Result<Packet, DropReason> {
             }
             ip.protocol = quote.protocol;
             ip.source = quote.destination;
-            quoted_at = quote.at;
+            packet.quoted_at = quote.at;
             (
                 Transport::IcmpError,
                 quote.destination_port,
@@ -107,22 +116,18 @@ pub fn parse(frame: &mut impl Frame, zone: Zone) -> Result<Packet, DropReason> {
     } else {
         (Transport::Other, Port::default(), Port::default())
     };
-    Ok(Packet {
-        key: FlowKey::from_wire(
-            zone,
-            ip.protocol,
-            (ip.source, source_port),
-            (ip.destination, destination_port),
-        ),
+    packet.key = FlowKey::from_wire(
         zone,
-        transport,
-        tcp: state,
-        stun,
-        transport_at: transport_at as u8,
-        quoted_at,
-        is_first_fragment: more_fragments && !without_ports,
-        identification: ip.identification,
-        length,
-        ttl: ip.ttl,
-    })
+        ip.protocol,
+        (ip.source, source_port),
+        (ip.destination, destination_port),
+    );
+    packet.zone = zone;
+    packet.transport = transport;
+    packet.transport_at = transport_at as u8;
+    packet.is_first_fragment = more_fragments && !without_ports;
+    packet.identification = ip.identification;
+    packet.length = length;
+    packet.ttl = ip.ttl;
+    Ok(())
 }

@@ -38,21 +38,16 @@ const COOKIE: u32 = 0x2112_a442_u32.to_be();
 /// Reads the STUN header `at` bytes into the frame, in UDP data of `payload` bytes. Data that is no STUN
 /// message, or not exactly one, is [`StunKind::None`].
 #[inline(always)]
-pub fn read(frame: &mut impl Frame, at: usize, payload: usize) -> Stun {
-    let stun = frame.header(at, |stun: &mut StunHeader| {
+pub fn read(frame: &mut impl Frame, at: usize, payload: usize, found: &mut Stun) {
+    // Where the data is too short for a header there is none.
+    let _ = frame.header(at, |stun: &mut StunHeader| {
         let kind = u16::from_be(stun.kind);
         let length = usize::from(u16::from_be(stun.length));
-        let is_stun = kind & NOT_STUN == 0 && length + size_of::<StunHeader>() == payload;
-        Stun {
-            kind: if is_stun {
-                kind_of(kind, stun.id[0])
-            } else {
-                StunKind::None
-            },
-            id: stun.id,
+        if kind & NOT_STUN == 0 && length + size_of::<StunHeader>() == payload {
+            found.kind = kind_of(kind, stun.id[0]);
+            found.id = stun.id;
         }
     });
-    stun.unwrap_or_default()
 }
 
 #[inline(always)]

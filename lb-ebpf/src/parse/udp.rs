@@ -3,11 +3,7 @@
 use lb_common::{drop_reason::DropReason, net::Port};
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use super::stun;
-use crate::{
-    frame::{Frame, Header},
-    packet::Stun,
-};
+use crate::frame::{Frame, Header};
 
 /// A UDP header.
 #[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -25,16 +21,6 @@ pub struct UdpHeader {
 
 impl Header for UdpHeader {}
 
-/// What [`parse`] finds.
-pub struct Parsed {
-    /// Source port.
-    pub source: Port,
-    /// Destination port.
-    pub destination: Port,
-    /// What it is to STUN.
-    pub stun: Stun,
-}
-
 /// Reads the UDP header `at` bytes into the frame, in an IP payload of `payload` bytes; with
 /// `more_fragments`, the rest of the datagram is in others.
 ///
@@ -47,7 +33,7 @@ pub fn parse(
     at: usize,
     payload: usize,
     more_fragments: bool,
-) -> Result<Parsed, DropReason> {
+) -> Result<UdpHeader, DropReason> {
     let udp = frame
         .header(at, |udp: &mut UdpHeader| *udp)
         .ok_or(DropReason::UdpHeader)?;
@@ -55,13 +41,5 @@ pub fn parse(
     if length < size_of::<UdpHeader>() || (length > payload && !more_fragments) {
         return Err(DropReason::UdpHeader);
     }
-    Ok(Parsed {
-        source: udp.source,
-        destination: udp.destination,
-        stun: stun::read(
-            frame,
-            at + size_of::<UdpHeader>(),
-            length - size_of::<UdpHeader>(),
-        ),
-    })
+    Ok(udp)
 }

@@ -100,11 +100,12 @@ impl Runner for Host {
         let Some(interface) = self.tables.interface(index) else {
             return Outcome::Passed;
         };
-        let packet = match parse(&mut Bytes(&mut bytes), &interface) {
-            Ok(Parsed::Packet(packet)) => packet,
+        let mut packet = Packet::default();
+        match parse(&mut Bytes(&mut bytes), &interface, &mut packet) {
+            Ok(Parsed::Packet) => {}
             Ok(Parsed::Foreign) => return Outcome::Passed,
             Err(reason) => return Outcome::Dropped(reason),
-        };
+        }
         let mut way = Way::default();
         let verdict = decide(&packet, &self.tables, self.now, &mut way);
         let sent = match verdict {
