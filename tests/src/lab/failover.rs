@@ -96,7 +96,9 @@ pub fn run(lab: &mut Lab, progress: impl Fn(&str)) -> Result<Vec<Step>> {
     })?;
     take(lab, "edgelb is started again", None, &Lab::start_edgelb)?;
     for failed in load.stop()? {
-        let step = steps.iter_mut().rev().find(|step| step.begun <= failed);
+        // What was on its way when a step began has failed by it.
+        let mut steps = steps.iter_mut().rev();
+        let step = steps.find(|step| step.begun <= failed + load::ON_THE_WAY);
         if let Some(step) = step {
             step.failed += 1;
         }

@@ -32,8 +32,8 @@ const ROUND: Duration = Duration::from_millis(50);
 const STREAMS: u8 = 4;
 /// Time between two packets of each stream.
 const PACE: Duration = Duration::from_millis(4);
-/// After this time a packet counts as lost.
-const ON_THE_WAY: Duration = Duration::from_millis(300);
+/// How long a packet, or the opening of a connection, may be on its way.
+pub const ON_THE_WAY: Duration = Duration::from_millis(300);
 const ACCESS: SocketAddrV4 = SocketAddrV4::new(vip::ACCESS, 443);
 const AV: SocketAddrV4 = SocketAddrV4::new(vip::AV, 3478);
 
