@@ -2,16 +2,19 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
-use crate::net::{Ip4, Port, Protocol, Zone};
+use crate::{
+    net::{Ip4, Port, Protocol, Zone},
+    service::Treatment,
+};
 
 /// A 5-tuple as it is on the wire, with the zone it came from.
 ///
 /// The zone is part of the key so that a host on one side cannot speak in a flow of the other by
-/// forging its addresses (H13).
+/// forging its addresses (H13). Aligned so that it is hashed and compared as two words.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Default, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct FlowKey {
     /// Source address.
     pub source: Ip4,
@@ -101,6 +104,18 @@ impl FlowKey {
     pub const fn zone(&self) -> u8 {
         self.zone
     }
+
+    /// The bytes of the key as two words in memory order.
+    #[inline(always)]
+    pub const fn words(&self) -> [u64; 2] {
+        zerocopy::transmute!(*self)
+    }
+
+    /// True for the key of a cell that holds no flow: no packet has protocol 0.
+    #[inline(always)]
+    pub const fn is_vacant(&self) -> bool {
+        self.protocol == 0
+    }
 }
 
 /// All that changes in a packet of a flow, ready to be written.
@@ -167,55 +182,138 @@ impl FlowState {
 
 /// Which of two addresses a client asked, when the node cannot tell them apart: without SNAT it sees the
 /// same 5-tuple either way (H3 and H4 on one socket).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(transparent)]
-pub struct Asked(u8);
-
-impl Asked {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
     /// The VIP.
-    pub const VIP: Self = Self(0);
+    Vip,
     /// The node's own address.
-    pub const NODE: Self = Self(1);
+    Node,
+}
+
+/// What an entry is to its flow, in one byte: which way it goes, how the flow is treated, and, for UDP
+/// without SNAT, what the client sent its latest packet to.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(transparent)]
+pub struct Role(u8);
+
+impl Role {
+    const TO_CLIENT: u8 = 1;
+    const DNAT: u8 = 2;
+    const ASKED_NODE: u8 = 4;
+
+    /// The role of an entry at the beginning of its flow, which is with a question to the VIP.
+    #[inline(always)]
+    pub const fn new(direction: Direction, treatment: Treatment) -> Self {
+        let to_client = direction.0 * Self::TO_CLIENT;
+        let dnat = match treatment {
+            Treatment::Snat => 0,
+            Treatment::Dnat => Self::DNAT,
+        };
+        Self(to_client | dnat)
+    }
+
+    /// Which way.
+    #[inline(always)]
+    pub const fn direction(self) -> Direction {
+        Direction(self.0 & Self::TO_CLIENT)
+    }
+
+    /// True where the node sees the client itself.
+    #[inline(always)]
+    pub const fn is_dnat(self) -> bool {
+        self.0 & Self::DNAT != 0
+    }
+
+    /// What the client asked last.
+    #[inline(always)]
+    pub const fn asked(self) -> Asked {
+        if self.0 & Self::ASKED_NODE == 0 {
+            Asked::Vip
+        } else {
+            Asked::Node
+        }
+    }
+
+    /// The same role after the client has asked that.
+    #[must_use]
+    #[inline(always)]
+    pub const fn with_asked(self, asked: Asked) -> Self {
+        match asked {
+            Asked::Vip => Self(self.0 & !Self::ASKED_NODE),
+            Asked::Node => Self(self.0 | Self::ASKED_NODE),
+        }
+    }
 }
 
 /// One direction of a flow. A flow is two of these, each under the key of its own packets.
 ///
-/// 64 bytes: in the kernel's hash table an element is a head of 48 bytes, the key of 16 and this, so
-/// that head and key fill one cache line and the entry the next.
+/// 48 bytes: with its key it fills one cache line of the established table ([`FlowCell`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct FlowEntry {
     /// What to write.
     pub rewrite: Rewrite,
-    /// Cell of the adjacency array; 0 until the first packet has looked it up.
-    pub next_hop: u32,
-    /// [`crate::next_hop::NextHop::generation`] at the time of that look-up.
+    /// [`crate::next_hop::NextHop::generation`] at the time of the look-up of `next_hop`.
     pub generation: u32,
-    /// Index of the service.
-    pub service: u16,
-    /// Index of the node within the service.
-    pub node: u16,
-    /// Which way.
-    pub direction: Direction,
+    /// Cell of the adjacency array; 0 until the first packet has looked it up.
+    pub next_hop: u16,
+    /// [`crate::service::node_cell`] of the node and its service.
+    pub node_cell: u16,
+    /// Index of the pool that the SNAT port came from, [`crate::service::NO_POOL`] without one.
+    pub snat_pool: u16,
+    /// Which way, and how.
+    pub role: Role,
     /// How far this direction has come.
     pub state: FlowState,
-    /// [`crate::service::Treatment`] as a number.
-    pub treatment: u8,
-    /// What the client sent its latest packet to; UDP without SNAT only.
-    pub asked: Asked,
     /// Second of the monotonic clock of the latest packet, to a tick.
     pub last_seen: u32,
     /// Second of the monotonic clock of the first packet.
     pub opened: u32,
-    /// While the flow is half-open: the acknowledgment number that proves that the client has seen
-    /// the node's SYN-ACK.
-    pub expected_ack: u32,
-    /// Index of the pool that the SNAT port came from, [`crate::service::NO_POOL`] without SNAT.
-    pub snat_pool: u32,
-    /// Packets in this direction.
-    pub packets: u64,
+    /// Packets in this direction; stays at its largest value.
+    pub packets: u32,
     /// Bytes in this direction (IP total length).
     pub bytes: u64,
 }
 
-const _: () = assert!(size_of::<FlowKey>() == 16 && size_of::<FlowEntry>() == 64);
+/// A cell of the established table: one direction of a flow with its key, in one cache line.
+///
+/// The cells of a flow are neighbours: that of the client's packets has the even number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct FlowCell {
+    /// Key of the packets; vacant where there is no flow.
+    pub key: FlowKey,
+    /// The direction.
+    pub entry: FlowEntry,
+}
+
+/// One direction of a flow in the half-open table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct HalfOpenEntry {
+    /// The direction.
+    pub entry: FlowEntry,
+    /// On the client's side of TCP: the acknowledgment number that proves that the client has seen the
+    /// node's SYN-ACK.
+    pub expected_ack: u32,
+    /// Keeps the layout free of padding.
+    pub reserved: u32,
+    /// On the client's side: 1 while a CPU moves the flow to the established table, which only one may.
+    pub confirming: u64,
+}
+
+impl HalfOpenEntry {
+    /// The entry at the beginning of its flow.
+    pub const fn new(entry: FlowEntry) -> Self {
+        Self {
+            entry,
+            expected_ack: 0,
+            reserved: 0,
+            confirming: 0,
+        }
+    }
+}
+
+const _: () = assert!(size_of::<FlowCell>() == 64 && size_of::<HalfOpenEntry>() == 64);

@@ -2,9 +2,23 @@
 
 /// The XDP program.
 pub const PROGRAM: &str = "edgelb";
-/// `FlowKey` to `FlowEntry`, confirmed flows; never evicts.
+/// Takes flows off the tables, on the daemon's word: its frame is an [`crate::upkeep::Ended`].
+pub const FORGET: &str = "edgelb_forget";
+/// Enters confirmed flows, on the daemon's word: its frame is a [`crate::upkeep::Entered`].
+pub const ENTER: &str = "edgelb_enter";
+/// Number to `FlowCell`: confirmed flows, the established table; never evicts.
 pub const FLOWS: &str = "FLOWS";
-/// `FlowKey` to `FlowEntry`, flows that are not yet confirmed; evicts the oldest.
+/// Bucket to `BucketWords`: where in `FLOWS` a key is.
+pub const FLOW_INDEX: &str = "FLOW_INDEX";
+/// Pairs of cells of `FLOWS` that have been given back, the first to be given out again first.
+pub const FLOW_PAIRS: &str = "FLOW_PAIRS";
+/// [`FLOW_PAIRS_USED`] to a `u64`.
+pub const FLOW_TABLE: &str = "FLOW_TABLE";
+/// Cell of `FLOW_TABLE`: pairs of cells that have ever been given out.
+pub const FLOW_PAIRS_USED: u32 = 0;
+/// Cell of `FLOW_TABLE`: the seed of the index's hash. Far from the other: that one is written to.
+pub const FLOW_SEED: u32 = 8;
+/// `FlowKey` to `HalfOpenEntry`, flows that are not yet confirmed; evicts the oldest.
 pub const HALF_OPEN: &str = "HALF_OPEN";
 /// `ServiceKey` to `Service`.
 pub const SERVICES: &str = "SERVICES";
@@ -54,10 +68,14 @@ pub const EVENTS: &str = "EVENTS";
 /// Version of what the maps that outlive the daemon mean: the flow tables, the adjacency array with
 /// its neighbours, and the routing state. To be raised with every change that makes an entry of an
 /// earlier version mean something else; flows do not outlive it.
-pub const LAYOUT: u32 = 1;
+pub const LAYOUT: u32 = 2;
+
 /// Every map.
-pub const MAPS: [&str; 22] = [
+pub const MAPS: [&str; 25] = [
     FLOWS,
+    FLOW_INDEX,
+    FLOW_PAIRS,
+    FLOW_TABLE,
     HALF_OPEN,
     SERVICES,
     RINGS,
@@ -87,7 +105,7 @@ mod tests {
 
     use super::LAYOUT;
     use crate::{
-        flow::{FlowEntry, FlowKey, Rewrite},
+        flow::{FlowCell, FlowEntry, FlowKey, HalfOpenEntry, Rewrite},
         next_hop::{Neighbour, NextHop},
     };
 
@@ -98,6 +116,8 @@ mod tests {
         let sizes = [
             size_of::<FlowKey>(),
             size_of::<FlowEntry>(),
+            size_of::<FlowCell>(),
+            size_of::<HalfOpenEntry>(),
             size_of::<Neighbour>(),
             size_of::<NextHop>(),
         ];
@@ -118,18 +138,14 @@ mod tests {
         ];
         let entry = [
             offset_of!(FlowEntry, rewrite),
-            offset_of!(FlowEntry, next_hop),
             offset_of!(FlowEntry, generation),
-            offset_of!(FlowEntry, service),
-            offset_of!(FlowEntry, node),
-            offset_of!(FlowEntry, direction),
+            offset_of!(FlowEntry, next_hop),
+            offset_of!(FlowEntry, node_cell),
+            offset_of!(FlowEntry, snat_pool),
+            offset_of!(FlowEntry, role),
             offset_of!(FlowEntry, state),
-            offset_of!(FlowEntry, treatment),
-            offset_of!(FlowEntry, asked),
             offset_of!(FlowEntry, last_seen),
             offset_of!(FlowEntry, opened),
-            offset_of!(FlowEntry, expected_ack),
-            offset_of!(FlowEntry, snat_pool),
             offset_of!(FlowEntry, packets),
             offset_of!(FlowEntry, bytes),
         ];
@@ -140,14 +156,11 @@ mod tests {
             offset_of!(NextHop, source_mac),
             offset_of!(NextHop, mtu),
         ];
-        assert_eq!(LAYOUT, 1);
-        assert_eq!(sizes, [16, 64, 8, 24]);
+        assert_eq!(LAYOUT, 2);
+        assert_eq!(sizes, [16, 48, 64, 64, 8, 24]);
         assert_eq!(key, [0, 4, 8, 10, 12]);
         assert_eq!(rewrite, [0, 4, 8, 10, 12, 14]);
-        assert_eq!(
-            entry,
-            [0, 16, 20, 24, 26, 28, 29, 30, 31, 32, 36, 40, 44, 48, 56]
-        );
+        assert_eq!(entry, [0, 16, 20, 22, 24, 26, 27, 28, 32, 36, 40]);
         assert_eq!(next_hop, [0, 4, 8, 14, 20]);
     }
 }

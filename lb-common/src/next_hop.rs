@@ -8,6 +8,9 @@ use crate::net::{Ip4, Mac};
 /// filled, so that a flow entry can say "not looked up yet".
 pub const MAX_NEXT_HOPS: u32 = 16_384;
 
+// Flow entries name cells in 16 bits.
+const _: () = assert!(MAX_NEXT_HOPS <= 1 << 16);
+
 /// A neighbour that packets are sent to.
 ///
 /// A cell, once given out, stays with its neighbour as long as the maps live; flow entries hold its

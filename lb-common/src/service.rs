@@ -24,7 +24,7 @@ pub const fn full_word(word: u16) -> u32 {
     SNAT_PORT_WORDS + word as u32 / 64
 }
 /// In place of a pool's index where the client's own port is kept.
-pub const NO_POOL: u32 = u32::MAX;
+pub const NO_POOL: u16 = u16::MAX;
 /// First port of a VIP that SNAT never hands out: health checks leave from here, and answers to them
 /// go to the kernel.
 pub const FIRST_OWN_PORT: u16 = 64_512;
@@ -158,7 +158,9 @@ pub struct Node {
     /// Share of new flows, relative to the other nodes.
     pub weight: u16,
     /// Index of the pool of SNAT ports for (protocol, VIP, this address and port).
-    pub snat_pool: u32,
+    pub snat_pool: u16,
+    /// Keeps the layout free of padding.
+    pub reserved: u16,
 }
 
 /// Index of a node in the nodes array and in the counters.
@@ -166,3 +168,6 @@ pub struct Node {
 pub const fn node_cell(service: u16, node: u16) -> u32 {
     service as u32 * MAX_NODES + node as u32 % MAX_NODES
 }
+
+// Flow entries name cells and pools in 16 bits.
+const _: () = assert!(MAX_SERVICES * MAX_NODES <= 1 << 16 && MAX_SNAT_POOLS < NO_POOL as u32);

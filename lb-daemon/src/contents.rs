@@ -128,7 +128,9 @@ impl Contents {
                     address: (*node.address.ip()).into(),
                     port: Port::new(node.address.port()),
                     weight: node.weight,
-                    snat_pool: snat_pool.unwrap_or(NO_POOL),
+                    // There are fewer pools than this can name.
+                    snat_pool: snat_pool.map_or(NO_POOL, |pool| pool as u16),
+                    reserved: 0,
                 },
             );
             candidates.extend(weight(node).map(|weight| Candidate {

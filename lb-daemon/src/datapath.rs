@@ -7,6 +7,7 @@ mod attach;
 mod batch;
 mod error;
 mod events;
+mod flows;
 mod link;
 mod load;
 mod pins;
@@ -16,7 +17,7 @@ use aya::{Ebpf, programs::Xdp};
 use lb_common::{
     counters::NodeCounters,
     drop_reason::{GONE_CELL, VERDICT_CELLS},
-    flow::{FlowEntry, FlowKey},
+    flow::{FlowKey, HalfOpenEntry},
     interface::{INTERFACE_CELLS, Interface},
     names,
     net::Ip4,
@@ -35,19 +36,21 @@ pub use self::{
     attach::{Attached, Mode},
     error::{Error, Result},
     events::Events,
+    flows::FlowTable,
     load::Sizes,
     pins::Pins,
 };
 use self::{
     batch::walk,
+    flows::{Established, Outgrown},
     table::{Cells, CpuCells, Table},
 };
 
 /// The program and its maps.
 pub struct Datapath {
     ebpf: Ebpf,
-    flows: Table<FlowKey, FlowEntry>,
-    half_open: Table<FlowKey, FlowEntry>,
+    established: Established,
+    half_open: Table<FlowKey, HalfOpenEntry>,
     services: Table<ServiceKey, Service>,
     rings: Cells<Ring>,
     nodes: Cells<Node>,
@@ -67,17 +70,8 @@ pub struct Datapath {
     /// Whether an earlier edgelb's flows go on.
     adopted: bool,
     /// Tables of another size, whose flows go over into ours.
-    outgrown: Vec<(FlowTable, Table<FlowKey, FlowEntry>)>,
+    outgrown: Outgrown,
     pins: Option<Pins>,
-}
-
-/// Which of the two flow tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FlowTable {
-    /// Confirmed flows.
-    Established,
-    /// Flows that are not confirmed yet.
-    HalfOpen,
 }
 
 impl Datapath {
@@ -107,27 +101,7 @@ impl Datapath {
         }
         // Once more: the old program has gone on meanwhile.
         self.copy_outgrown()?;
-        self.outgrown.clear();
-        Ok(())
-    }
-
-    /// Copies the flows of tables that had another size, except those that have been copied.
-    fn copy_outgrown(&mut self) -> Result<()> {
-        for (table, old) in &self.outgrown {
-            let (name, new) = match table {
-                FlowTable::Established => (names::FLOWS, &mut self.flows),
-                FlowTable::HalfOpen => (names::HALF_OPEN, &mut self.half_open),
-            };
-            let mut copied = Ok(true);
-            walk(name, old, |key, entry| {
-                if matches!(copied, Ok(true)) {
-                    copied = new.add(key, entry);
-                }
-            })?;
-            if !copied? {
-                return Err(Error::TooSmall(name));
-            }
-        }
+        self.outgrown = Outgrown::default();
         Ok(())
     }
 
@@ -246,54 +220,21 @@ impl Datapath {
         }
     }
 
-    /// Calls `visit` with every entry of a flow table, a batch at a time. Entries that come or go
-    /// meanwhile may be seen or not.
-    pub fn walk_flows(
-        &self,
-        table: FlowTable,
-        visit: impl FnMut(&FlowKey, &FlowEntry),
-    ) -> Result<()> {
-        match table {
-            FlowTable::Established => walk(names::FLOWS, &self.flows, visit),
-            FlowTable::HalfOpen => walk(names::HALF_OPEN, &self.half_open, visit),
-        }
-    }
-
-    /// One entry of a flow table.
-    pub fn flow(&self, table: FlowTable, key: &FlowKey) -> Result<Option<FlowEntry>> {
-        self.flow_table(table).get(key)
-    }
-
-    /// Removes one entry of a flow table.
-    pub fn remove_flow(&mut self, table: FlowTable, key: &FlowKey) -> Result<()> {
-        match table {
-            FlowTable::Established => self.flows.remove(key),
-            FlowTable::HalfOpen => self.half_open.remove(key),
-        }
-    }
-
-    fn flow_table(&self, table: FlowTable) -> &Table<FlowKey, FlowEntry> {
-        match table {
-            FlowTable::Established => &self.flows,
-            FlowTable::HalfOpen => &self.half_open,
-        }
-    }
-
     /// Says how many flows a node has. The data path adds those that it opens from here on.
     pub fn set_load(&mut self, cell: u32, flows: u64) -> Result<()> {
         self.node_loads.set(cell, &flows)
     }
 
     /// 64 ports of a pool: a set bit for each port that may be in use.
-    pub fn snat_word(&self, pool: u32, word: u16) -> Result<u64> {
+    pub fn snat_word(&self, pool: u16, word: u16) -> Result<u64> {
         self.snat_ports
-            .get(pool * SNAT_POOL_WORDS + u32::from(word))
+            .get(u32::from(pool) * SNAT_POOL_WORDS + u32::from(word))
     }
 
     /// Replaces 64 ports of a pool, not all of them in use. The data path may change them at the same
     /// time; what is lost then is a hint, which costs it one further try.
-    pub fn set_snat_word(&mut self, pool: u32, word: u16, bits: u64) -> Result<()> {
-        let pool = pool * SNAT_POOL_WORDS;
+    pub fn set_snat_word(&mut self, pool: u16, word: u16, bits: u64) -> Result<()> {
+        let pool = u32::from(pool) * SNAT_POOL_WORDS;
         self.snat_ports.set(pool + u32::from(word), &bits)?;
         let full = pool + full_word(word);
         let not_full = self.snat_ports.get(full)? & !(1 << (word % 64));

@@ -56,7 +56,7 @@ mod tests {
     use std::time::Duration;
 
     use lb_common::{
-        flow::{Asked, Direction, FlowState, Rewrite},
+        flow::{FlowState, Rewrite, Role},
         net::{Ip4, Port, Zone},
         service::NO_POOL,
     };
@@ -87,18 +87,14 @@ mod tests {
                 address_delta: 0,
                 transport_delta: 0,
             },
-            next_hop: 0,
             generation: 0,
-            service: 0,
-            node: 0,
-            direction: Direction::TO_NODE,
+            next_hop: 0,
+            node_cell: 0,
+            snat_pool: NO_POOL,
+            role: Role::default(),
             state,
-            treatment: 0,
-            asked: Asked::VIP,
             last_seen,
             opened: 0,
-            expected_ack: 0,
-            snat_pool: NO_POOL,
             packets: 0,
             bytes: 0,
         }

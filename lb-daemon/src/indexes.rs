@@ -107,11 +107,11 @@ impl Default for InUse {
 
 impl InUse {
     /// Notes the node and the pool of a flow; the index of no pool is beyond them all.
-    pub fn note(&mut self, cell: u32, pool: u32) {
-        if let Some(entries) = self.entries.get_mut(cell as usize) {
+    pub fn note(&mut self, cell: u16, pool: u16) {
+        if let Some(entries) = self.entries.get_mut(usize::from(cell)) {
             *entries += 1;
         }
-        if let Some(pool) = self.pools.get_mut(pool as usize) {
+        if let Some(pool) = self.pools.get_mut(usize::from(pool)) {
             *pool = true;
         }
     }

@@ -5,9 +5,8 @@ use std::{collections::HashMap, net::SocketAddrV4};
 use anyhow::Result;
 use lb_common::{
     drop_reason::{ANSWERED_CELL, DropReason, GONE_CELL, OBSERVED_CELL, ROUTED_CELL},
-    flow::{Direction, FlowEntry, FlowKey, FlowState},
+    flow::{Direction, FlowCell, FlowEntry, FlowKey, FlowState},
     net::{Protocol, socket_address},
-    service::node_cell,
 };
 
 use crate::{
@@ -240,12 +239,12 @@ impl Census {
         let mut census = Self::default();
         for table in [FlowTable::Established, FlowTable::HalfOpen] {
             controller.datapath.walk_flows(table, |_, entry| {
-                if entry.direction != Direction::TO_NODE {
+                if entry.role.direction() != Direction::TO_NODE {
                     return;
                 }
                 let counts = census
                     .by_node
-                    .entry(node_cell(entry.service, entry.node))
+                    .entry(u32::from(entry.node_cell))
                     .or_default();
                 if entry.state.is_closing() {
                     counts.closing += 1;
@@ -268,22 +267,28 @@ impl Census {
 pub fn flows(controller: &Controller) -> Result<Vec<FlowStatus>> {
     let now = clock::now();
     let labels = labels(controller);
+    let label = |entry: &FlowEntry| {
+        let label = labels.get(&u32::from(entry.node_cell));
+        label.copied().unwrap_or_default()
+    };
     let mut flows = Vec::new();
-    for table in [FlowTable::Established, FlowTable::HalfOpen] {
-        let mut questions = Vec::new();
-        controller.datapath.walk_flows(table, |key, entry| {
-            if entry.direction == Direction::TO_NODE {
-                questions.push((*key, *entry));
-            }
-        })?;
-        for (key, entry) in questions {
-            let answers = controller
-                .datapath
-                .flow(table, &key.answer_to(&entry.rewrite))?;
-            let label = labels.get(&node_cell(entry.service, entry.node));
-            let label = label.copied().unwrap_or_default();
-            flows.push(flow(table, &key, &entry, answers.as_ref(), label, now));
+    let datapath = &controller.datapath;
+    datapath.walk_established(|FlowCell { key, entry }, answer| {
+        let table = FlowTable::Established;
+        let answers = Some(&answer.entry);
+        flows.push(flow(table, key, entry, answers, label(entry), now));
+    })?;
+    let mut questions = Vec::new();
+    datapath.walk_half_open(|key, entry| {
+        if entry.role.direction() == Direction::TO_NODE {
+            questions.push((*key, *entry));
         }
+    })?;
+    for (key, entry) in questions {
+        let table = FlowTable::HalfOpen;
+        let answers = datapath.half_open(&key.answer_to(&entry.rewrite))?;
+        let answers = answers.as_ref();
+        flows.push(flow(table, &key, &entry, answers, label(&entry), now));
     }
     Ok(flows)
 }
@@ -338,8 +343,8 @@ fn flow(
         state: state(table, entry.state, answers.map(|answers| answers.state)).to_owned(),
         age_seconds: u64::from(now.saturating_sub(entry.opened)),
         idle_seconds: u64::from(idle.min(expiry::idle(entry, now))),
-        packets_in: entry.packets,
-        packets_out: answers.map_or(0, |answers| answers.packets),
+        packets_in: u64::from(entry.packets),
+        packets_out: answers.map_or(0, |answers| u64::from(answers.packets)),
         bytes_in: entry.bytes,
         bytes_out: answers.map_or(0, |answers| answers.bytes),
     }

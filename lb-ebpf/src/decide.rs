@@ -33,6 +33,8 @@ pub enum Found {
     Established,
     /// In the half-open table.
     HalfOpen,
+    /// In the half-open table, and this packet moves it to the other.
+    Claimed,
     /// In neither: it is for a service, or for the machine itself.
     None,
     /// In neither: it goes on as it is, to or from a node's own address.
@@ -48,7 +50,7 @@ pub enum Found {
 pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32, way: &mut Way) -> Verdict {
     let known = match packet.transport {
         Transport::Tcp | Transport::Udp => tables
-            .flow(Table::Established, &packet.key)
+            .established(&packet.key)
             .filter(|flow| established::goes_on(packet, flow, tables, now)),
         Transport::IcmpError => icmp_error::flow(packet, tables),
         Transport::Fragment => fragment::flow(packet, tables, now),
@@ -60,12 +62,20 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32, way: &mut Way) -
     } else {
         match find(packet, tables, now, &mut way.next_hop) {
             Found::Established => tables.flow(Table::Established, &packet.key),
-            Found::HalfOpen => tables.flow(Table::HalfOpen, &packet.key),
+            // Another CPU may have confirmed it since.
+            Found::HalfOpen => {
+                let half_open = tables.flow(Table::HalfOpen, &packet.key);
+                if half_open.is_some() {
+                    half_open
+                } else {
+                    tables.flow(Table::Established, &packet.key)
+                }
+            }
             Found::Routed => return Verdict::Route,
             Found::Refused(reason) | Found::RefusedElsewhere(reason) => {
                 return Verdict::Drop(reason);
             }
-            Found::None => return Verdict::Pass,
+            Found::None | Found::Claimed => return Verdict::Pass,
         }
     };
     match flow {
@@ -92,6 +102,13 @@ fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop
     if is_flow {
         match half_open::advance(packet, tables, now) {
             Found::None => {}
+            Found::Claimed => {
+                let found = half_open::confirm(packet, tables);
+                if found == Found::Established {
+                    half_open::closed(packet, tables);
+                }
+                return found;
+            }
             found => return found,
         }
         match vip_out::open(packet, tables, now) {

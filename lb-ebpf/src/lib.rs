@@ -22,6 +22,7 @@ pub mod answer;
 pub mod apply;
 pub mod checksum;
 pub mod decide;
+pub mod flow_table;
 pub mod frame;
 pub mod packet;
 pub mod parse;

@@ -9,6 +9,8 @@
 
 #[cfg(target_arch = "bpf")]
 mod bpf;
+#[cfg(target_arch = "bpf")]
+mod upkeep;
 
 #[cfg(target_arch = "bpf")]
 mod program {

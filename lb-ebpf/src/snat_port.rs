@@ -51,7 +51,7 @@ impl Range {
 /// The first port to try for a new flow. Where the bitmap shows none free it is the one whose turn it
 /// is: the flow that had it may be gone.
 #[inline(always)]
-pub fn first_choice(tables: &impl Tables, pool: u32, range: Range) -> u16 {
+pub fn first_choice(tables: &impl Tables, pool: u16, range: Range) -> u16 {
     let turn = range.after(
         range.first,
         (tables.snat_cursor(pool) % range.count()) as u16,
@@ -64,7 +64,7 @@ pub fn first_choice(tables: &impl Tables, pool: u32, range: Range) -> u16 {
 
 /// Marks a port as used.
 #[inline(always)]
-pub fn claim(tables: &impl Tables, pool: u32, port: u16) {
+pub fn claim(tables: &impl Tables, pool: u16, port: u16) {
     let (word, bit) = (port / 64, 1 << (port % 64));
     if tables.snat_claim(pool, u32::from(word), bit) | bit == u64::MAX {
         mark_full(tables, pool, word);
@@ -73,14 +73,14 @@ pub fn claim(tables: &impl Tables, pool: u32, port: u16) {
 
 /// Gives a port back.
 #[inline(always)]
-pub fn release(tables: &impl Tables, pool: u32, port: u16) {
+pub fn release(tables: &impl Tables, pool: u16, port: u16) {
     let word = port / 64;
     tables.snat_release(pool, u32::from(word), 1 << (port % 64));
     tables.snat_release(pool, full_word(word), 1 << (word % 64));
 }
 
 #[inline(always)]
-fn mark_full(tables: &impl Tables, pool: u32, word: u16) {
+fn mark_full(tables: &impl Tables, pool: u16, word: u16) {
     tables.snat_claim(pool, full_word(word), 1 << (word % 64));
 }
 
@@ -91,7 +91,7 @@ const ROUNDS: u32 = 24;
 /// The first port at or after `start`, around the end of the range, whose bit is clear; 0 when none is
 /// found, a number that is no port of a pool.
 #[inline(never)]
-pub fn first_free(tables: &impl Tables, pool: u32, range: Range, start: u16) -> u16 {
+pub fn first_free(tables: &impl Tables, pool: u16, range: Range, start: u16) -> u16 {
     let (first_word, last_word) = (range.first / 64, range.last / 64);
     let mut from = start / 64;
     let mut before_start = below(start % 64);

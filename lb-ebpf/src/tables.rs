@@ -4,7 +4,7 @@
 
 use lb_common::{
     event::Event,
-    flow::{FlowEntry, FlowKey},
+    flow::{FlowEntry, FlowKey, HalfOpenEntry},
     fragment::{FragmentKey, FragmentPorts},
     interface::Interface,
     net::{Ip4, Zone},
@@ -19,6 +19,19 @@ use lb_common::{
 pub trait FlowSlot {
     /// Gives the entry to `f`, to be read and changed in place.
     fn with<R>(&self, f: impl FnOnce(&mut FlowEntry) -> R) -> R;
+}
+
+/// An entry of the half-open table, with what is known of a flow until it is confirmed.
+pub trait HalfOpenSlot {
+    /// An entry of a flow table.
+    type Slot: FlowSlot;
+
+    /// The entry itself.
+    fn flow(&self) -> Self::Slot;
+    /// Gives what else is known to `f`, to be read and changed in place.
+    fn with<R>(&self, f: impl FnOnce(&mut HalfOpenEntry) -> R) -> R;
+    /// Claims the flow for this CPU, which alone may confirm it; false where another has claimed it.
+    fn claim(&self) -> bool;
 }
 
 /// Why an entry could not be inserted.
@@ -54,19 +67,35 @@ pub enum Table {
 pub trait Tables {
     /// An entry of a flow table.
     type Slot: FlowSlot;
+    /// An entry of the half-open table.
+    type HalfOpen: HalfOpenSlot<Slot = Self::Slot>;
 
     /// Looks up a flow.
     fn flow(&self, table: Table, key: &FlowKey) -> Option<Self::Slot>;
-    /// Inserts the entry that `write` fills in where there is none. It is not on the stack, which has no
-    /// room for it.
-    fn insert(
+    /// Looks up a confirmed flow, on the path that nearly every packet takes.
+    fn established(&self, key: &FlowKey) -> Option<Self::Slot>;
+    /// Looks up a flow in the half-open table.
+    fn half_open(&self, key: &FlowKey) -> Option<Self::HalfOpen>;
+    /// Inserts the entry that `write` fills in into the half-open table, where there is none. It is not on
+    /// the stack, which has no room for it.
+    fn open(
         &self,
-        table: Table,
         key: &FlowKey,
-        write: impl FnOnce(&mut FlowEntry),
+        write: impl FnOnce(&mut HalfOpenEntry),
     ) -> Result<(), InsertError>;
-    /// Removes an entry, if it is there.
-    fn remove(&self, table: Table, key: &FlowKey);
+    /// Removes an entry of the half-open table, if it is there.
+    fn forget_half_open(&self, key: &FlowKey);
+    /// Enters both directions of a flow into the established table, or none; `write` fills in the entry of
+    /// the client's packets and that of the answers.
+    fn establish(
+        &self,
+        question: &FlowKey,
+        answer: &FlowKey,
+        write: impl FnOnce(&Self::Slot, &Self::Slot),
+    ) -> Result<(), InsertError>;
+    /// Removes both directions of a flow from the established table, by the key of the client's packets. False
+    /// where they are not there, or are removed by somebody else at this moment.
+    fn forget_established(&self, question: &FlowKey) -> bool;
 
     /// The service that listens there.
     fn service(&self, key: &ServiceKey) -> Option<Service>;
@@ -84,13 +113,13 @@ pub trait Tables {
     fn vip(&self, address: Ip4) -> Option<Zone>;
 
     /// 64 ports of a pool: the ports `word * 64 ..`, a set bit for each that may be in use.
-    fn snat_word(&self, pool: u32, word: u32) -> u64;
+    fn snat_word(&self, pool: u16, word: u32) -> u64;
     /// Sets bits of a word and returns what it was before.
-    fn snat_claim(&self, pool: u32, word: u32, bits: u64) -> u64;
+    fn snat_claim(&self, pool: u16, word: u32, bits: u64) -> u64;
     /// Clears bits of a word.
-    fn snat_release(&self, pool: u32, word: u32, bits: u64);
+    fn snat_release(&self, pool: u16, word: u32, bits: u64);
     /// Returns a number that is one higher each time it is asked of the same pool.
-    fn snat_cursor(&self, pool: u32) -> u32;
+    fn snat_cursor(&self, pool: u16) -> u32;
 
     /// A cell of the adjacency array.
     fn next_hop(&self, cell: u32) -> Option<NextHop>;

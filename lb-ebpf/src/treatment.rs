@@ -1,9 +1,9 @@
 //! From a treatment to the entries of a flow.
 
 use lb_common::{
-    flow::{Asked, Direction, FlowEntry, FlowKey, FlowState, Rewrite},
+    flow::{Direction, FlowEntry, FlowKey, FlowState, HalfOpenEntry, Rewrite, Role},
     net::{Ip4, Port},
-    service::{NO_POOL, Node, Service, Treatment},
+    service::{NO_POOL, Node, Service, Treatment, node_cell},
 };
 
 use crate::checksum;
@@ -56,7 +56,7 @@ impl Opening {
 
     /// The pool of SNAT ports, [`NO_POOL`] without SNAT.
     #[inline(always)]
-    pub const fn snat_pool(&self) -> u32 {
+    pub const fn snat_pool(&self) -> u16 {
         if is_snat(&self.service) {
             self.node.snat_pool
         } else {
@@ -66,24 +66,25 @@ impl Opening {
 
     /// The entry of one direction.
     #[inline(always)]
-    pub fn entry(&self, rewrite: &Rewrite, direction: Direction) -> FlowEntry {
-        FlowEntry {
+    pub fn entry(&self, rewrite: &Rewrite, direction: Direction) -> HalfOpenEntry {
+        let treatment = if is_snat(&self.service) {
+            Treatment::Snat
+        } else {
+            Treatment::Dnat
+        };
+        HalfOpenEntry::new(FlowEntry {
             rewrite: *rewrite,
-            next_hop: 0,
             generation: 0,
-            service: self.service.index,
-            node: self.index,
-            direction,
+            next_hop: 0,
+            node_cell: node_cell(self.service.index, self.index) as u16,
+            snat_pool: self.snat_pool(),
+            role: Role::new(direction, treatment),
             state: FlowState::OPENING,
-            treatment: self.service.treatment,
-            asked: Asked::VIP,
             last_seen: self.now,
             opened: self.now,
-            expected_ack: 0,
-            snat_pool: self.snat_pool(),
             packets: 0,
             bytes: 0,
-        }
+        })
     }
 }
 

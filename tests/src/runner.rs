@@ -1,6 +1,7 @@
 //! Where a packet case runs: the pure logic over plain collections ([`host::Host`]), and the real eBPF
 //! object in the real kernel ([`kernel::Kernel`]).
 
+pub mod flow_memory;
 pub mod host;
 pub mod kernel;
 pub mod tables;

@@ -87,7 +87,7 @@ fn addresses(lab: &Lab) -> Result<String> {
 
 /// The tag of the program that is pinned: a hash of its instructions.
 fn tag(instance: &Instance) -> Result<u64> {
-    let pin = instance.pin_dir().join("layout-1/edgelb");
+    let pin = instance.pin_dir().join("layout-2/edgelb");
     Ok(ProgramInfo::from_pin(pin)?.tag())
 }
 
@@ -277,13 +277,13 @@ fn maps_of_another_version_are_refused_before_anything_is_touched() -> Result<()
         ensure!(addresses(&lab)? == before, "{printed}");
         Ok(())
     };
-    fs::rename(pins.join("layout-1"), pins.join("layout-0"))?;
+    fs::rename(pins.join("layout-2"), pins.join("layout-0"))?;
     refused("layout-0")?;
     ensure_alive(&lab, &mut connections)?;
-    fs::rename(pins.join("layout-0"), pins.join("layout-1"))?;
+    fs::rename(pins.join("layout-0"), pins.join("layout-2"))?;
 
-    let flows = pins.join("layout-1/FLOWS");
-    let aside = pins.join("layout-1/aside");
+    let flows = pins.join("layout-2/FLOWS");
+    let aside = pins.join("layout-2/aside");
     fs::rename(&flows, &aside)?;
     Array::<MapData, u64>::create(16, 0)?.pin(&flows)?;
     refused("the pinned map FLOWS")?;
@@ -292,7 +292,7 @@ fn maps_of_another_version_are_refused_before_anything_is_touched() -> Result<()
     fs::rename(&aside, &flows)?;
 
     // Counters are no reason to refuse anything.
-    let counters = pins.join("layout-1/VERDICTS");
+    let counters = pins.join("layout-2/VERDICTS");
     fs::remove_file(&counters)?;
     Array::<MapData, u64>::create(16, 0)?.pin(&counters)?;
     lab.start_edgelb()?;

@@ -93,8 +93,8 @@ fn a_node_that_goes_moves_only_its_own_share() {
         let mut host = Host::new(config);
         opened(&mut host, 50_000);
         let mut nodes = BTreeMap::new();
-        for (key, entry) in host.tables.half_open() {
-            if entry.direction == Direction::TO_NODE {
+        for (key, entry) in host.tables.half_open_entries() {
+            if entry.role.direction() == Direction::TO_NODE {
                 let client = (key.source.octets(), key.source_port.number());
                 nodes.insert(client, entry.rewrite.destination.octets());
             }

@@ -78,8 +78,8 @@ proptest! {
                     return Err(TestCaseError::fail(format!("{key:?} has no other half")));
                 };
                 prop_assert_eq!(&peer_key.answer_to(&peer.rewrite), key);
-                prop_assert!(entry.direction != peer.direction);
-                if entry.direction == Direction::TO_NODE {
+                prop_assert!(entry.role.direction() != peer.role.direction());
+                if entry.role.direction() == Direction::TO_NODE {
                     prop_assert!(ports.insert(entry.rewrite.source_port), "one port, two flows");
                 }
                 prop_assert!(entry.state != FlowState::OPENING && entry.state != FlowState::ANSWERED);

@@ -7,7 +7,7 @@ use lb_ebpf::snat_port::{Range, TRIES, claim, first_choice, first_free, release}
 use lb_tests::runner::tables::PlainTables;
 use proptest::prelude::*;
 
-const POOL: u32 = 3;
+const POOL: u16 = 3;
 
 fn tables() -> PlainTables {
     PlainTables::new(Contents::default(), 1, 1)

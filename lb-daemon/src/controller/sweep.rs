@@ -6,8 +6,9 @@ use std::{
 };
 
 use lb_common::{
-    flow::{Direction, FlowEntry, FlowKey},
-    service::{NO_POOL, SNAT_PORT_WORDS, node_cell},
+    flow::{Direction, FlowCell, FlowEntry, FlowKey},
+    service::{NO_POOL, SNAT_PORT_WORDS},
+    upkeep::EndedFlow,
 };
 use tracing::{debug, info};
 
@@ -57,77 +58,67 @@ impl Controller {
         let mut in_use = InUse::default();
         let endings = Endings::of(&self.plan, &self.indexes, &self.takers);
         // In this order: a flow that is confirmed meanwhile is seen in at least one of the two.
-        for table in [FlowTable::HalfOpen, FlowTable::Established] {
-            self.sweep_table(table, &endings, &mut in_use)?;
-        }
+        self.sweep_half_open(&endings, &mut in_use)?;
+        self.sweep_established(&endings, &mut in_use)?;
         Ok(in_use)
     }
 
-    fn sweep_table(
-        &mut self,
-        table: FlowTable,
-        endings: &Endings,
-        in_use: &mut InUse,
-    ) -> Result<()> {
+    fn sweep_established(&mut self, endings: &Endings, in_use: &mut InUse) -> Result<()> {
+        let now = clock::now();
+        let timeouts = self.plan.timeouts;
+        let mut cut = 0_u64;
+        let removed = self.datapath.sweep_established(|question, answer| {
+            let FlowCell { key, entry } = question;
+            in_use.note(entry.node_cell, entry.snat_pool);
+            in_use.note(answer.entry.node_cell, answer.entry.snat_pool);
+            let ends = endings.ends(u32::from(entry.node_cell), key.protocol);
+            cut += u64::from(ends);
+            let peer = Some(&answer.entry);
+            let is_over =
+                ends || expiry::is_over(FlowTable::Established, key, entry, peer, &timeouts, now);
+            is_over.then(|| EndedFlow {
+                key: *key,
+                last_seen: [entry.last_seen, answer.entry.last_seen],
+                at_once: u32::from(ends),
+                is_half_open: 0,
+            })
+        })?;
+        report(FlowTable::Established, cut, removed.saturating_sub(cut));
+        Ok(())
+    }
+
+    fn sweep_half_open(&mut self, endings: &Endings, in_use: &mut InUse) -> Result<()> {
+        const TABLE: FlowTable = FlowTable::HalfOpen;
         let now = clock::now();
         let timeouts = self.plan.timeouts;
         // First by each entry's own clock; only these are looked up again, with their other half.
         let mut quiet = Vec::new();
         let mut ended = Vec::new();
-        self.datapath.walk_flows(table, |key, entry| {
-            let cell = node_cell(entry.service, entry.node);
-            in_use.note(cell, entry.snat_pool);
-            if endings.ends(cell, key.protocol) {
-                ended.push((*key, *entry));
-            } else if expiry::is_over(table, key, entry, None, &timeouts, now) {
+        self.datapath.walk_half_open(|key, entry| {
+            in_use.note(entry.node_cell, entry.snat_pool);
+            if endings.ends(u32::from(entry.node_cell), key.protocol) {
+                ended.push(ended_half_open(key, entry, None));
+            } else if expiry::is_over(TABLE, key, entry, None, &timeouts, now) {
                 quiet.push((*key, *entry));
             }
         })?;
-        let mut over = 0_u32;
+        let mut over = Vec::new();
         for (key, entry) in quiet {
-            let peer_key = key.answer_to(&entry.rewrite);
-            let peer = self.datapath.flow(table, &peer_key)?;
-            if expiry::is_over(table, &key, &entry, peer.as_ref(), &timeouts, now) {
-                self.end(table, &key, &entry, &peer_key)?;
-                over += 1;
+            let peer = self.datapath.half_open(&key.answer_to(&entry.rewrite))?;
+            if expiry::is_over(TABLE, &key, &entry, peer.as_ref(), &timeouts, now) {
+                let peer_seen = peer.map_or(entry.last_seen, |peer| peer.last_seen);
+                over.push(ended_half_open(&key, &entry, Some(peer_seen)));
             }
         }
-        if over > 0 {
-            debug!("{over} idle entries removed from the {table:?} table");
-        }
-        if !ended.is_empty() {
-            let count = ended.len();
-            info!(
-                "{count} entries of nodes that are down, disabled or gone removed from the {table:?} table"
-            );
-        }
-        for (key, entry) in ended {
-            self.end(table, &key, &entry, &key.answer_to(&entry.rewrite))?;
-        }
-        Ok(())
-    }
-
-    fn end(
-        &mut self,
-        table: FlowTable,
-        key: &FlowKey,
-        entry: &FlowEntry,
-        peer: &FlowKey,
-    ) -> Result<()> {
-        self.datapath.remove_flow(table, key)?;
-        self.datapath.remove_flow(table, peer)?;
-        if let Some((pool, port)) = snat_port(entry, key) {
-            let word = port / 64;
-            let bits = self.datapath.snat_word(pool, word)?;
-            self.datapath
-                .set_snat_word(pool, word, bits & !(1 << (port % 64)))?;
-        }
+        let cut = self.datapath.end(&ended)?;
+        let removed = self.datapath.end(&over)?;
+        report(TABLE, cut, removed);
         Ok(())
     }
 
     /// Clears the marks of ports that no flow has.
     fn audit_ports(&mut self) -> Result<()> {
-        let mut used: HashMap<u32, Vec<u64>> = HashMap::new();
+        let mut used: HashMap<u16, Vec<u64>> = HashMap::new();
         for table in [FlowTable::Established, FlowTable::HalfOpen] {
             self.datapath.walk_flows(table, |key, entry| {
                 if let Some((pool, port)) = snat_port(entry, key) {
@@ -150,12 +141,33 @@ impl Controller {
     }
 }
 
+/// A flow of the half-open table that is over. Without `peer_seen` it ends whatever comes by.
+fn ended_half_open(key: &FlowKey, entry: &FlowEntry, peer_seen: Option<u32>) -> EndedFlow {
+    EndedFlow {
+        key: *key,
+        last_seen: [entry.last_seen, peer_seen.unwrap_or_default()],
+        at_once: u32::from(peer_seen.is_none()),
+        is_half_open: 1,
+    }
+}
+
+fn report(table: FlowTable, cut: u64, idle: u64) {
+    if idle > 0 {
+        debug!("{idle} idle flows removed from the {table:?} table");
+    }
+    if cut > 0 {
+        info!(
+            "{cut} flows of nodes that are down, disabled or gone removed from the {table:?} table"
+        );
+    }
+}
+
 /// Pool and port of a flow with SNAT, from either of its entries.
-fn snat_port(entry: &FlowEntry, key: &FlowKey) -> Option<(u32, u16)> {
+fn snat_port(entry: &FlowEntry, key: &FlowKey) -> Option<(u16, u16)> {
     if entry.snat_pool == NO_POOL {
         return None;
     }
-    let port = if entry.direction == Direction::TO_NODE {
+    let port = if entry.role.direction() == Direction::TO_NODE {
         entry.rewrite.source_port
     } else {
         key.destination_port

@@ -20,11 +20,16 @@ enum Otherwise {
     Refuse,
     /// Begin anew: flows go on without it.
     Anew,
+    /// It is a part of the established table, and goes on with `FLOWS` or not at all.
+    WithFlows,
 }
 
 /// The maps that outlive the daemon.
-const LASTING: [(&str, Otherwise); 12] = [
+const LASTING: [(&str, Otherwise); 15] = [
     (names::FLOWS, Otherwise::Copy),
+    (names::FLOW_INDEX, Otherwise::WithFlows),
+    (names::FLOW_PAIRS, Otherwise::WithFlows),
+    (names::FLOW_TABLE, Otherwise::WithFlows),
     (names::HALF_OPEN, Otherwise::Copy),
     (names::NEIGHBOURS, Otherwise::Refuse),
     (names::NEXT_HOPS, Otherwise::Refuse),
@@ -69,7 +74,8 @@ pub fn survey(
     let mut adoption = Adoption::default();
     for (name, otherwise) in LASTING {
         let path = pins.path(name);
-        if !path.exists() {
+        let is_remade = otherwise == Otherwise::WithFlows && !adoption.kept.contains(&names::FLOWS);
+        if !path.exists() || is_remade {
             continue;
         }
         let failed = |source| Error::Map { map: name, source };

@@ -1,14 +1,15 @@
-//! Reading a hash map in batches: one system call for thousands of entries, and no trouble with
+//! Reading a map in batches: one system call for thousands of entries, and no trouble with
 //! entries that go while they are read (which single steps by key start over for). aya has no batch
 //! operations yet.
 
 use std::{io, os::fd::AsFd as _, os::fd::AsRawFd as _};
 
+use aya::maps::MapData;
 use aya_obj::generated::{bpf_attr, bpf_cmd};
 
 use super::{
     Error, Result,
-    table::{Plain, Table, Value},
+    table::{Cells, Plain, Table, Value},
 };
 
 /// Entries per system call. The kernel hands over whole hash buckets and refuses a batch that is
@@ -27,7 +28,8 @@ pub fn walk<K: Value, V: Value>(
     let mut position = [0_u64; 8];
     let mut started = false;
     loop {
-        let (count, end) = look_up(table, &mut position, started, &mut keys, &mut values)
+        let map = table.data();
+        let (count, end) = look_up(map, &mut position, started, &mut keys, &mut values)
             .map_err(|source| Error::Batch { map: name, source })?;
         for (key, value) in keys.iter().zip(&values).take(count) {
             visit(&key.0, &value.0);
@@ -39,9 +41,34 @@ pub fn walk<K: Value, V: Value>(
     }
 }
 
+/// Calls `visit` with the first `count` cells of an array, a batch at a time.
+pub fn walk_cells<V: Value>(
+    name: &'static str,
+    array: &Cells<V>,
+    count: u32,
+    mut visit: impl FnMut(&[Plain<V>]) -> Result<()>,
+) -> Result<()> {
+    let mut keys = vec![Plain(0_u32); BATCH];
+    let mut values = vec![Plain(V::new_zeroed()); BATCH];
+    let mut position = [0_u64; 8];
+    let mut seen = 0;
+    while seen < count as usize {
+        let map = array.data();
+        let (read, end) = look_up(map, &mut position, seen > 0, &mut keys, &mut values)
+            .map_err(|source| Error::Batch { map: name, source })?;
+        let wanted = read.min(count as usize - seen);
+        visit(&values[..wanted])?;
+        seen += read;
+        if end {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// One batch: how many entries, and whether they were the last.
 fn look_up<K: Value, V: Value>(
-    table: &Table<K, V>,
+    map: &MapData,
     position: &mut [u64; 8],
     started: bool,
     keys: &mut [Plain<K>],
@@ -55,7 +82,7 @@ fn look_up<K: Value, V: Value>(
     attributes.batch.keys = keys.as_mut_ptr() as u64;
     attributes.batch.values = values.as_mut_ptr() as u64;
     attributes.batch.count = keys.len().min(values.len()) as u32;
-    attributes.batch.map_fd = table.data().fd().as_fd().as_raw_fd().unsigned_abs();
+    attributes.batch.map_fd = map.fd().as_fd().as_raw_fd().unsigned_abs();
     // SAFETY: every pointer in the attributes is to a live buffer of the size that the map's types
     // and `count` say, and the kernel writes plain values only.
     let answer = unsafe {

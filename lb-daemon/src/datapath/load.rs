@@ -7,11 +7,12 @@ use aya::{
     programs::Xdp,
 };
 use aya_obj::Object;
-use lb_common::{flow::FlowEntry, flow::FlowKey, names};
+use lb_common::{flow_index, names};
 
 use super::{
-    Datapath, Error, FlowTable, Result,
+    Datapath, Error, Result,
     adopt::{Adoption, survey},
+    flows::{Established, Outgrown, upkeep},
     pins::Pins,
     table::{Cells, CpuCells, Plain, Table},
 };
@@ -37,6 +38,8 @@ impl Sizes {
     pub fn of(self, map: &str) -> Option<u32> {
         match map {
             names::FLOWS => Some(self.flows.saturating_mul(2)),
+            names::FLOW_INDEX => Some(flow_index::buckets(self.flows)),
+            names::FLOW_PAIRS => Some(self.flows),
             names::HALF_OPEN => Some(self.half_open.saturating_mul(2)),
             _ => None,
         }
@@ -59,8 +62,19 @@ pub fn load(sizes: Sizes, pins: Option<Pins>) -> Result<Datapath> {
         }
         None => Adoption::default(),
     };
+    let seed = seed(pins.as_ref(), &adoption)?;
+    let mask = flow_index::buckets(sizes.flows) - 1;
     let mut loader = EbpfLoader::new();
-    for map in [names::FLOWS, names::HALF_OPEN] {
+    loader
+        .override_global("FLOW_SEED", &seed, true)
+        .override_global("FLOW_MASK", &mask, true)
+        .override_global("FLOW_CAPACITY", &sizes.flows, true);
+    for map in [
+        names::FLOWS,
+        names::FLOW_INDEX,
+        names::FLOW_PAIRS,
+        names::HALF_OPEN,
+    ] {
         if let Some(entries) = sizes.of(map) {
             loader.map_max_entries(map, entries);
         }
@@ -74,19 +88,25 @@ pub fn load(sizes: Sizes, pins: Option<Pins>) -> Result<Datapath> {
         .load(OBJECT)
         .map_err(|error| Error::Load(Box::new(error)))?;
     program(&mut ebpf)?.load()?;
+    for name in [names::FORGET, names::ENTER] {
+        upkeep(&mut ebpf, name)?.load()?;
+    }
     if let Some(pins) = &pins {
         pin_new(&mut ebpf, pins, &adoption.kept)?;
     }
-    let mut outgrown = Vec::new();
-    if let Some(pins) = &pins {
-        for name in &adoption.copied {
-            outgrown.push(open_flows(pins, name)?);
-        }
-    }
+    let outgrown = match &pins {
+        Some(pins) => outgrown(pins, &adoption)?,
+        None => Outgrown::default(),
+    };
     let seats = seats(pins.as_ref())?;
     let mut take = |name| ebpf.take_map(name).ok_or(Error::Missing(name));
+    let mut established = Established {
+        cells: Cells::new(names::FLOWS, take(names::FLOWS)?)?,
+        state: Cells::new(names::FLOW_TABLE, take(names::FLOW_TABLE)?)?,
+    };
+    established.state.set(names::FLOW_SEED, &seed)?;
     Ok(Datapath {
-        flows: Table::new(names::FLOWS, take(names::FLOWS)?)?,
+        established,
         half_open: Table::new(names::HALF_OPEN, take(names::HALF_OPEN)?)?,
         services: Table::new(names::SERVICES, take(names::SERVICES)?)?,
         rings: Cells::new(names::RINGS, take(names::RINGS)?)?,
@@ -140,19 +160,38 @@ fn pin_failed(pins: &Pins, error: PinError) -> Error {
     pins.failed()(source)
 }
 
-type Outgrown = (FlowTable, Table<FlowKey, FlowEntry>);
+/// The seed of the index's hash: that of the index that goes on, or a new one.
+fn seed(pins: Option<&Pins>, adoption: &Adoption) -> Result<u64> {
+    match pins {
+        Some(pins) if adoption.kept.contains(&names::FLOW_TABLE) => {
+            let state = Cells::new(names::FLOW_TABLE, open(pins, names::FLOW_TABLE)?)?;
+            state.get(names::FLOW_SEED)
+        }
+        _ => Ok(rand::random()),
+    }
+}
 
-/// The table whose flows go over into another.
-fn open_flows(pins: &Pins, name: &'static str) -> Result<Outgrown> {
-    let failed = |source| Error::Map { map: name, source };
-    let map = MapData::from_pin(pins.path(name)).map_err(failed)?;
-    let table = if name == names::FLOWS {
-        FlowTable::Established
-    } else {
-        FlowTable::HalfOpen
-    };
-    let map = Map::from_map_data(map).map_err(failed)?;
-    Ok((table, Table::new(name, map)?))
+/// The tables whose flows go over into others.
+fn outgrown(pins: &Pins, adoption: &Adoption) -> Result<Outgrown> {
+    let mut outgrown = Outgrown::default();
+    for name in &adoption.copied {
+        let map = open(pins, name)?;
+        if *name == names::FLOWS {
+            outgrown.established = Some(Established {
+                cells: Cells::new(name, map)?,
+                state: Cells::new(names::FLOW_TABLE, open(pins, names::FLOW_TABLE)?)?,
+            });
+        } else {
+            outgrown.half_open = Some(Table::new(name, map)?);
+        }
+    }
+    Ok(outgrown)
+}
+
+fn open(pins: &Pins, name: &'static str) -> Result<Map> {
+    MapData::from_pin(pins.path(name))
+        .and_then(Map::from_map_data)
+        .map_err(|source| Error::Map { map: name, source })
 }
 
 /// The notes of an earlier daemon, or a place for ours.

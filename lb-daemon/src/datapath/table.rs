@@ -125,6 +125,10 @@ impl<V: Value> Cells<V> {
             })
     }
 
+    pub fn data(&self) -> &MapData {
+        self.map.map()
+    }
+
     pub fn set(&mut self, cell: u32, value: &V) -> Result<()> {
         self.map
             .set(cell, Plain(*value), 0)

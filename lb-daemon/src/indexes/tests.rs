@@ -177,7 +177,7 @@ proptest! {
             // Nothing that is in a flow is ever freed.
             let mut in_use = InUse::default();
             for cell in leaving {
-                in_use.note(cell, NO_POOL);
+                in_use.note(cell as u16, NO_POOL);
             }
             indexes.release(&in_use);
             prop_assert_eq!(indexes.release(&in_use).cells, Vec::<u32>::new());

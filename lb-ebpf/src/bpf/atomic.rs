@@ -36,6 +36,17 @@ impl Word {
         value
     }
 
+    /// Puts `new` in the place of `old`; false where the word is something else.
+    #[inline(always)]
+    pub fn exchange(self, old: u64, new: u64) -> bool {
+        let mut seen = old;
+        // SAFETY: see `new`; an aligned word of eight bytes. The instruction takes and returns r0.
+        unsafe {
+            asm!("r0 = cmpxchg_64({p} + 0, r0, {v})", p = in(reg) self.0, v = in(reg) new, inout("r0") seen);
+        }
+        seen == old
+    }
+
     /// Sets bits and returns what the word was before.
     #[inline(always)]
     pub fn set(self, bits: u64) -> u64 {

@@ -12,7 +12,7 @@ use lb_common::{
     counters::NodeCounters,
     drop_reason::{OBSERVED_CELL, VERDICT_CELLS},
     event::Event,
-    flow::{Direction, FlowEntry, FlowKey},
+    flow::{Direction, FlowKey, HalfOpenEntry},
     fragment::{FragmentKey, FragmentPorts, MAX_FRAGMENTED},
     interface::{INTERFACE_CELLS, Interface},
     names::{ROUTING_CELLS_USED, ROUTING_GENERATION},
@@ -27,20 +27,19 @@ use lb_common::{
     transaction::{MAX_TRANSACTIONS, Transaction},
 };
 use lb_ebpf::{
+    flow_table,
     packet::Packet,
-    tables::{FlowSlot, InsertError, Route, Table, Tables},
+    tables::{HalfOpenSlot as _, InsertError, Route, Table, Tables},
     verdict::Way,
 };
 
-use super::atomic::Word;
+use super::{
+    atomic::Word,
+    flows::{self, FlowMemory, HalfOpen, Slot},
+};
 
 const NODE_CELLS: usize = (MAX_SERVICES * MAX_NODES) as usize;
 
-// The daemon sets the size of both flow tables at load time.
-#[btf_map]
-static FLOWS: HashMap<FlowKey, FlowEntry, 524_288> = HashMap::new();
-#[btf_map]
-static HALF_OPEN: LruHashMap<FlowKey, FlowEntry, 131_072> = LruHashMap::new();
 #[btf_map]
 static SERVICES: HashMap<ServiceKey, Service, { MAX_SERVICES as usize }> = HashMap::new();
 #[btf_map]
@@ -88,9 +87,6 @@ static ANSWERS: PerCpuArray<AnswerBudget, 1> = PerCpuArray::new();
 // What one run of the program works on.
 #[btf_map]
 static WORK: PerCpuArray<[u64; WORK_WORDS], 1> = PerCpuArray::new();
-// A flow entry before it is inserted.
-#[btf_map]
-static DRAFT: PerCpuArray<FlowEntry, 1> = PerCpuArray::new();
 #[btf_map]
 static EVENTS: RingBuf<Event, 65_536> = RingBuf::new();
 
@@ -104,19 +100,6 @@ impl<'a> Maps<'a> {
     #[inline(always)]
     pub const fn new(context: &'a XdpContext) -> Self {
         Self { context }
-    }
-}
-
-/// An entry of a flow table, in place.
-pub struct Slot(*mut FlowEntry);
-
-impl FlowSlot for Slot {
-    #[inline(always)]
-    fn with<R>(&self, f: impl FnOnce(&mut FlowEntry) -> R) -> R {
-        // SAFETY: the pointer came from a look-up in this run of the program, and RCU keeps an element
-        // of a preallocated table in place until the run ends. Other CPUs may change the entry
-        // meanwhile: every field is at most eight bytes, read and written as a whole.
-        f(unsafe { &mut *self.0 })
     }
 }
 
@@ -193,8 +176,8 @@ fn word<const CELLS: usize>(array: &Array<u64, CELLS>, cell: u32) -> Option<Word
 }
 
 #[inline(always)]
-fn snat_word(pool: u32, index: u32) -> Option<Word> {
-    word(&SNAT_PORTS, pool * SNAT_POOL_WORDS + index)
+fn snat_word(pool: u16, index: u32) -> Option<Word> {
+    word(&SNAT_PORTS, u32::from(pool) * SNAT_POOL_WORDS + index)
 }
 
 /// Hides where an index comes from: LLVM deletes the bound check of an index that is a remainder, and
@@ -208,50 +191,67 @@ fn opaque(index: u32) -> usize {
     index as usize
 }
 
-const EEXIST: i32 = -17;
+// Subprograms: they are big, and called from several places.
+
+#[inline(never)]
+fn established(key: &FlowKey) -> Option<Slot> {
+    flow_table::find(&FlowMemory, key)
+}
+
+#[inline(never)]
+fn forget_established(question: &FlowKey) -> bool {
+    flow_table::remove(&FlowMemory, question)
+}
 
 impl Tables for Maps<'_> {
     type Slot = Slot;
+    type HalfOpen = HalfOpen;
 
     #[inline(always)]
     fn flow(&self, table: Table, key: &FlowKey) -> Option<Slot> {
         match table {
-            Table::Established => FLOWS.get_ptr_mut(key),
-            Table::HalfOpen => HALF_OPEN.get_ptr_mut(key),
+            Table::Established => established(key),
+            Table::HalfOpen => self.half_open(key).map(|half_open| half_open.flow()),
         }
-        .map(Slot)
     }
 
     #[inline(always)]
-    fn insert(
+    fn established(&self, key: &FlowKey) -> Option<Slot> {
+        flow_table::find(&FlowMemory, key)
+    }
+
+    #[inline(always)]
+    fn half_open(&self, key: &FlowKey) -> Option<HalfOpen> {
+        flows::half_open(key)
+    }
+
+    #[inline(always)]
+    fn open(
         &self,
-        table: Table,
         key: &FlowKey,
-        write: impl FnOnce(&mut FlowEntry),
+        write: impl FnOnce(&mut HalfOpenEntry),
     ) -> Result<(), InsertError> {
-        // There is always a cell 0; the verifier does not know.
-        let draft = DRAFT.get_ptr_mut(0).ok_or(InsertError::Full)?;
-        // SAFETY: the cell of this CPU, and the program is not interrupted by itself.
-        let entry = unsafe { &mut *draft };
-        write(entry);
-        let entry = &*entry;
-        match table {
-            Table::Established => FLOWS.insert(key, entry, u64::from(BPF_NOEXIST)),
-            Table::HalfOpen => HALF_OPEN.insert(key, entry, u64::from(BPF_NOEXIST)),
-        }
-        .map_err(|error| match error {
-            EEXIST => InsertError::Exists,
-            _ => InsertError::Full,
-        })
+        flows::open(key, write)
     }
 
     #[inline(always)]
-    fn remove(&self, table: Table, key: &FlowKey) {
-        // That it is gone already is as good.
-        let _ = match table {
-            Table::Established => FLOWS.remove(key),
-            Table::HalfOpen => HALF_OPEN.remove(key),
-        };
+    fn forget_half_open(&self, key: &FlowKey) {
+        flows::forget_half_open(key);
+    }
+
+    #[inline(always)]
+    fn establish(
+        &self,
+        question: &FlowKey,
+        answer: &FlowKey,
+        write: impl FnOnce(&Slot, &Slot),
+    ) -> Result<(), InsertError> {
+        flow_table::insert(&FlowMemory, question, answer, write)
+    }
+
+    #[inline(always)]
+    fn forget_established(&self, question: &FlowKey) -> bool {
+        forget_established(question)
     }
 
     #[inline(always)]
@@ -302,25 +302,25 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn snat_word(&self, pool: u32, word: u32) -> u64 {
+    fn snat_word(&self, pool: u16, word: u32) -> u64 {
         snat_word(pool, word).map_or(u64::MAX, Word::load)
     }
 
     #[inline(always)]
-    fn snat_claim(&self, pool: u32, word: u32, bits: u64) -> u64 {
+    fn snat_claim(&self, pool: u16, word: u32, bits: u64) -> u64 {
         snat_word(pool, word).map_or(u64::MAX, |word| word.set(bits))
     }
 
     #[inline(always)]
-    fn snat_release(&self, pool: u32, word: u32, bits: u64) {
+    fn snat_release(&self, pool: u16, word: u32, bits: u64) {
         if let Some(word) = snat_word(pool, word) {
             word.clear(bits);
         }
     }
 
     #[inline(always)]
-    fn snat_cursor(&self, pool: u32) -> u32 {
-        word(&SNAT_CURSORS, pool).map_or(0, |cursor| cursor.increment() as u32)
+    fn snat_cursor(&self, pool: u16) -> u32 {
+        word(&SNAT_CURSORS, u32::from(pool)).map_or(0, |cursor| cursor.increment() as u32)
     }
 
     #[inline(always)]

@@ -2,5 +2,6 @@
 
 pub mod atomic;
 pub mod clock;
+pub mod flows;
 pub mod frame;
 pub mod maps;

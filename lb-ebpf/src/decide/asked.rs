@@ -10,7 +10,7 @@
 
 use lb_common::{
     flow::{Asked, Direction, FlowKey},
-    service::{Node, Treatment},
+    service::Node,
     transaction::{TRANSACTION_TIMEOUT, Transaction},
 };
 
@@ -30,11 +30,11 @@ pub fn is_of_vip<T: Tables>(
     now: u32,
 ) -> bool {
     let (rewrite, direction, last) =
-        flow.with(|entry| (entry.rewrite, entry.direction, entry.asked));
+        flow.with(|entry| (entry.rewrite, entry.role.direction(), entry.role.asked()));
     let peer = packet.key.answer_to(&rewrite);
     let asked = if direction == Direction::TO_NODE {
         remember(packet, &peer, tables, now);
-        Asked::VIP
+        Asked::Vip
     } else {
         match packet.stun.kind {
             // The node's own question, as edges ask each other (EN8): it says nothing of the client.
@@ -44,10 +44,10 @@ pub fn is_of_vip<T: Tables>(
         }
     };
     // An answer of the VIP may be to an old question: that the client has moved on stays known.
-    if asked != last && (direction == Direction::TO_NODE || asked == Asked::NODE) {
+    if asked != last && (direction == Direction::TO_NODE || asked == Asked::Node) {
         note(flow, &peer, asked, table, tables);
     }
-    asked == Asked::VIP
+    asked == Asked::Vip
 }
 
 /// Notes the first packet of a flow without SNAT, which is one to the VIP.
@@ -67,13 +67,12 @@ pub fn of_node<T: Tables>(packet: &Packet, tables: &T) {
         let Some(answers) = tables.flow(table, &answer) else {
             continue;
         };
-        let (rewrite, asked, treatment) =
-            answers.with(|entry| (entry.rewrite, entry.asked, entry.treatment));
-        if asked != Asked::NODE && treatment == Treatment::Dnat as u8 {
+        let (rewrite, role) = answers.with(|entry| (entry.rewrite, entry.role));
+        if role.is_dnat() && role.asked() != Asked::Node {
             note(
                 &answers,
                 &answer.answer_to(&rewrite),
-                Asked::NODE,
+                Asked::Node,
                 table,
                 tables,
             );
@@ -84,9 +83,9 @@ pub fn of_node<T: Tables>(packet: &Packet, tables: &T) {
 /// Notes in both entries of a flow what the client asked last.
 #[inline(always)]
 fn note<T: Tables>(flow: &T::Slot, peer: &FlowKey, asked: Asked, table: Table, tables: &T) {
-    flow.with(|entry| entry.asked = asked);
+    flow.with(|entry| entry.role = entry.role.with_asked(asked));
     if let Some(peer) = tables.flow(table, peer) {
-        peer.with(|entry| entry.asked = asked);
+        peer.with(|entry| entry.role = entry.role.with_asked(asked));
     }
 }
 
@@ -98,8 +97,8 @@ fn asked_by<T: Tables>(answer: &Packet, tables: &T, now: u32) -> Asked {
         id: answer.stun.id,
     };
     match tables.asked_vip(&transaction) {
-        Some(at) if now.wrapping_sub(at) <= TRANSACTION_TIMEOUT => Asked::VIP,
-        _ => Asked::NODE,
+        Some(at) if now.wrapping_sub(at) <= TRANSACTION_TIMEOUT => Asked::Vip,
+        _ => Asked::Node,
     }
 }
 

@@ -1,9 +1,6 @@
 //! A packet of a confirmed flow.
 
-use lb_common::{
-    flow::{Direction, FlowState},
-    service::Treatment,
-};
+use lb_common::flow::{Direction, FlowState};
 
 use super::{asked, removal};
 use crate::{
@@ -17,10 +14,9 @@ use crate::{
 #[inline(always)]
 pub fn goes_on<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T, now: u32) -> bool {
     let flags = packet.tcp.flags;
-    let (state, treatment) = flow.with(|entry| (entry.state, entry.treatment));
+    let (state, role) = flow.with(|entry| (entry.state, entry.role));
     if packet.transport == Transport::Udp {
-        return treatment != Treatment::Dnat as u8
-            || asked::is_of_vip(packet, flow, Table::Established, tables, now);
+        return !role.is_dnat() || asked::is_of_vip(packet, flow, Table::Established, tables, now);
     }
     if !flags.any(TcpFlags::LIFECYCLE) && state == FlowState::ESTABLISHED {
         return true;
@@ -35,7 +31,7 @@ pub fn track<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T) -> bool {
     let flags = packet.tcp.flags;
     let (rewrite, direction, state) = flow.with(|entry| {
         entry.state = tcp_state::after(entry.state, flags);
-        (entry.rewrite, entry.direction, entry.state)
+        (entry.rewrite, entry.role.direction(), entry.state)
     });
     if !flags.opens() || direction != Direction::TO_NODE {
         return true;

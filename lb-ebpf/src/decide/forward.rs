@@ -1,8 +1,6 @@
 //! The last step of every flow: its counters, its next hop, its verdict.
 
-use lb_common::{
-    drop_reason::DropReason, flow::FlowKey, net::Port, next_hop::NextHop, service::node_cell,
-};
+use lb_common::{drop_reason::DropReason, flow::FlowKey, net::Port, next_hop::NextHop};
 
 use crate::{
     adjacency,
@@ -25,9 +23,9 @@ pub fn through<T: Tables>(
     }
     let (cell, generation) = flow.with(|entry| {
         way.rewrite = entry.rewrite;
-        way.node_cell = node_cell(entry.service, entry.node);
-        way.direction = entry.direction;
-        (entry.next_hop, entry.generation)
+        way.node_cell = u32::from(entry.node_cell);
+        way.direction = entry.role.direction();
+        (u32::from(entry.next_hop), entry.generation)
     });
     match tables.next_hop(cell) {
         Some(held) if held.interface != 0 && held.generation == generation => way.next_hop = held,
@@ -38,7 +36,7 @@ pub fn through<T: Tables>(
         }
     }
     flow.with(|entry| {
-        entry.packets += 1;
+        entry.packets = entry.packets.saturating_add(1);
         entry.bytes += u64::from(packet.length);
         // Only on a new tick: a store to a line that another core reads is not free.
         if entry.last_seen != now {
@@ -68,7 +66,8 @@ fn look_up<T: Tables>(
     match adjacency::look_up(tables, packet.zone, &rewritten) {
         Ok(adjacency) => {
             flow.with(|entry| {
-                entry.next_hop = adjacency.cell;
+                // There are fewer cells than this can name.
+                entry.next_hop = adjacency.cell as u16;
                 entry.generation = adjacency.generation;
             });
             *next_hop = adjacency.next_hop;

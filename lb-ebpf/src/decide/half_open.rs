@@ -7,13 +7,12 @@
 use lb_common::{
     drop_reason::DropReason,
     flow::{Direction, FlowKey, FlowState},
-    service::Treatment,
 };
 
 use super::{Found, asked, established, removal};
 use crate::{
     packet::{Packet, TcpFlags, Transport},
-    tables::{FlowSlot, InsertError, Table, Tables},
+    tables::{FlowSlot, HalfOpenSlot, InsertError, Table, Tables},
     tcp_state,
 };
 
@@ -21,26 +20,27 @@ use crate::{
 /// packet opens a new flow, and the old one is gone.
 #[inline(never)]
 pub fn advance<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
-    let Some(flow) = tables.flow(Table::HalfOpen, &packet.key) else {
+    let Some(half_open) = tables.half_open(&packet.key) else {
         return Found::None;
     };
-    let flow = &flow;
-    let (rewrite, direction, treatment) =
-        flow.with(|entry| (entry.rewrite, entry.direction, entry.treatment));
+    let flow = &half_open.flow();
+    let (rewrite, role) = flow.with(|entry| (entry.rewrite, entry.role));
     if packet.transport == Transport::Udp
-        && treatment == Treatment::Dnat as u8
+        && role.is_dnat()
         && !asked::is_of_vip(packet, flow, Table::HalfOpen, tables, now)
     {
         return Found::None;
     }
     let peer = packet.key.answer_to(&rewrite);
-    if direction == Direction::TO_CLIENT {
+    if role.direction() == Direction::TO_CLIENT {
         answered(packet, flow, &peer, tables);
         return Found::HalfOpen;
     }
-    match step(packet, flow, &peer, tables) {
+    match step(packet, &half_open, &peer, tables) {
         Step::Forward => Found::HalfOpen,
-        Step::Confirmed => confirm(packet, flow, &peer, tables),
+        // Another CPU moves it; for this packet it is still where it was.
+        Step::Confirmed if !half_open.claim() => Found::HalfOpen,
+        Step::Confirmed => Found::Claimed,
         Step::Anew => {
             removal::remove(Table::HalfOpen, &packet.key, flow, tables);
             Found::None
@@ -58,8 +58,8 @@ enum Step {
 }
 
 #[inline(always)]
-fn step<T: Tables>(packet: &Packet, flow: &T::Slot, answer: &FlowKey, tables: &T) -> Step {
-    let (state, expected_ack) = flow.with(|entry| (entry.state, entry.expected_ack));
+fn step<T: Tables>(packet: &Packet, flow: &T::HalfOpen, answer: &FlowKey, tables: &T) -> Step {
+    let (state, expected_ack) = flow.with(|flow| (flow.entry.state, flow.expected_ack));
     let tcp = &packet.tcp;
     if packet.transport != Transport::Tcp {
         return if state == FlowState::ANSWERED {
@@ -77,7 +77,7 @@ fn step<T: Tables>(packet: &Packet, flow: &T::Slot, answer: &FlowKey, tables: &T
         };
     }
     if tcp.flags.any(TcpFlags::RST) {
-        flow.with(|entry| entry.state = FlowState::RESET);
+        flow.with(|flow| flow.entry.state = FlowState::RESET);
         return Step::Forward;
     }
     if state == FlowState::ANSWERED
@@ -103,50 +103,70 @@ fn answered<T: Tables>(packet: &Packet, flow: &T::Slot, question: &FlowKey, tabl
         Transport::Udp => (FlowState::ANSWERED, 0),
         _ => return,
     };
-    if let Some(question) = tables.flow(Table::HalfOpen, question) {
-        question.with(|entry| {
-            entry.state = state;
-            entry.expected_ack = expected_ack;
+    if let Some(question) = tables.half_open(question) {
+        question.with(|question| {
+            question.entry.state = state;
+            question.expected_ack = expected_ack;
         });
     }
 }
 
-/// Moves a flow to the established table: first the answers, so that a client's packet never finds a
-/// flow whose answers would not.
+/// Moves the flow that this packet has claimed to the established table.
 #[inline(never)]
-fn confirm<T: Tables>(packet: &Packet, flow: &T::Slot, answer: &FlowKey, tables: &T) -> Found {
-    let Some(answers) = tables.flow(Table::HalfOpen, answer) else {
+pub fn confirm<T: Tables>(packet: &Packet, tables: &T) -> Found {
+    let Some(half_open) = tables.half_open(&packet.key) else {
+        return Found::Refused(DropReason::NoFlow);
+    };
+    let found = establish(packet, &half_open.flow(), tables);
+    if found != Found::Established {
+        // The client's next packet may try again.
+        half_open.with(|entry| entry.confirming = 0);
+    }
+    found
+}
+
+#[inline(always)]
+fn establish<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T) -> Found {
+    let answer = packet.key.answer_to(&flow.with(|entry| entry.rewrite));
+    let Some(answers) = tables.flow(Table::HalfOpen, &answer) else {
         // Pushed out by a flood. The client's next SYN opens the flow anew.
         return Found::Refused(DropReason::NoFlow);
     };
-    if !copy(answer, &answers, tables) {
-        return Found::Refused(DropReason::FlowTableFull);
+    let moved = tables.establish(&packet.key, &answer, |to_node, to_client| {
+        copy::<T>(flow, to_node);
+        copy::<T>(&answers, to_client);
+    });
+    match moved {
+        Ok(()) => {}
+        Err(InsertError::Full) => return Found::Refused(DropReason::FlowTableFull),
+        // Its answers were pushed out of the half-open table meanwhile, and another flow has taken their key.
+        Err(InsertError::Exists) => return Found::Refused(DropReason::FlowCollision),
     }
-    if !copy(&packet.key, flow, tables) {
-        tables.remove(Table::Established, answer);
-        return Found::Refused(DropReason::FlowTableFull);
-    }
-    tables.remove(Table::HalfOpen, &packet.key);
-    tables.remove(Table::HalfOpen, answer);
-    if packet.tcp.flags.any(TcpFlags::LIFECYCLE)
-        && let Some(flow) = tables.flow(Table::Established, &packet.key)
-    {
-        // The client confirms and closes in one packet.
-        established::track(packet, &flow, tables);
-    }
+    tables.forget_half_open(&packet.key);
+    tables.forget_half_open(&answer);
     Found::Established
 }
 
-/// Copies one direction; false when the table is full.
+/// Notes where the client confirms a flow and closes it in one packet.
 #[inline(always)]
-fn copy<T: Tables>(key: &FlowKey, flow: &T::Slot, tables: &T) -> bool {
-    let inserted = tables.insert(Table::Established, key, |entry| {
-        flow.with(|half_open| *entry = *half_open);
-        // A RST or FIN of the node that overtook the client's acknowledgment still counts.
-        if !entry.state.is_closing() {
-            entry.state = FlowState::ESTABLISHED;
-        }
+pub fn closed<T: Tables>(packet: &Packet, tables: &T) {
+    if packet.tcp.flags.any(TcpFlags::LIFECYCLE)
+        && let Some(flow) = tables.flow(Table::Established, &packet.key)
+    {
+        established::track(packet, &flow, tables);
+    }
+}
+
+/// Copies one direction.
+#[inline(always)]
+fn copy<T: Tables>(half_open: &T::Slot, established: &T::Slot) {
+    half_open.with(|from| {
+        established.with(|to| {
+            *to = *from;
+            // A RST or FIN of the node that overtook the client's acknowledgment still counts.
+            if !to.state.is_closing() {
+                to.state = FlowState::ESTABLISHED;
+            }
+        });
     });
-    // That it is there already is as good: another CPU does the same for the client's next packet.
-    inserted != Err(InsertError::Full)
 }

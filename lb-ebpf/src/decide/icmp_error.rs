@@ -1,10 +1,7 @@
 //! An ICMP error about a packet of a flow: it goes the way of that packet's answers, translated as they are
 //! (RFC 5508, section 4).
 
-use lb_common::{
-    flow::{Asked, Direction},
-    service::Treatment,
-};
+use lb_common::flow::{Asked, Direction};
 
 use crate::{
     packet::Packet,
@@ -26,9 +23,8 @@ pub fn flow<T: Tables>(packet: &Packet, tables: &T) -> Option<T::Slot> {
     };
     flow.filter(|flow| {
         flow.with(|entry| {
-            entry.treatment != Treatment::Dnat as u8
-                || entry.direction == Direction::TO_NODE
-                || entry.asked == Asked::VIP
+            let role = entry.role;
+            !role.is_dnat() || role.direction() == Direction::TO_NODE || role.asked() == Asked::Vip
         })
     })
 }

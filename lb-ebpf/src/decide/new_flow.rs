@@ -117,11 +117,11 @@ pub fn enter<T: Tables>(
     // In this order: a flow that is being confirmed is in the established table before it leaves the
     // half-open one, so it is seen in at least one of them.
     if tables.flow(Table::Established, &answer).is_some() {
-        tables.remove(Table::HalfOpen, &answer);
+        tables.forget_half_open(&answer);
         return Err(InsertError::Exists);
     }
     if let Err(error) = insert_questions(opening, address, port, tables) {
-        tables.remove(Table::HalfOpen, &answer);
+        tables.forget_half_open(&answer);
         if error == InsertError::Full {
             return Err(error);
         }
@@ -138,7 +138,7 @@ fn insert_answers<T: Tables>(
     answer: &FlowKey,
     tables: &T,
 ) -> Result<(), InsertError> {
-    tables.insert(Table::HalfOpen, answer, |entry| {
+    tables.open(answer, |entry| {
         *entry = opening.entry(&opening.to_client(answer), Direction::TO_CLIENT);
     })
 }
@@ -151,7 +151,7 @@ fn insert_questions<T: Tables>(
     port: Port,
     tables: &T,
 ) -> Result<(), InsertError> {
-    tables.insert(Table::HalfOpen, &opening.key, |entry| {
+    tables.open(&opening.key, |entry| {
         *entry = opening.entry(&opening.to_node(address, port), Direction::TO_NODE);
     })
 }

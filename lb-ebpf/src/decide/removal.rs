@@ -1,6 +1,11 @@
-//! The end of a flow in the data path: both entries and the SNAT port go together.
+//! The end of a flow: both entries and the SNAT port go together.
 
-use lb_common::{flow::FlowKey, net::Port, service::NO_POOL};
+use lb_common::{
+    flow::{Direction, FlowKey},
+    net::Port,
+    service::NO_POOL,
+    upkeep::EndedFlow,
+};
 
 use crate::{
     snat_port,
@@ -12,14 +17,70 @@ use crate::{
 pub fn remove<T: Tables>(table: Table, key: &FlowKey, to_node: &T::Slot, tables: &T) {
     // Read before the entry goes: its place may be given to another flow at once.
     let (rewrite, pool) = to_node.with(|entry| (entry.rewrite, entry.snat_pool));
-    tables.remove(table, key);
-    tables.remove(table, &key.answer_to(&rewrite));
+    match table {
+        Table::Established => {
+            if !tables.forget_established(key) {
+                return;
+            }
+        }
+        Table::HalfOpen => {
+            tables.forget_half_open(key);
+            tables.forget_half_open(&key.answer_to(&rewrite));
+        }
+    }
     release_port(pool, rewrite.source_port, tables);
+}
+
+/// Removes a flow that the daemon has found to be over, unless a packet has come by since; true where it did.
+#[inline(never)]
+pub fn end<T: Tables>(ended: &EndedFlow, tables: &T) -> bool {
+    let key = &ended.key;
+    let table = if ended.is_half_open == 0 {
+        Table::Established
+    } else {
+        Table::HalfOpen
+    };
+    let Some(flow) = tables.flow(table, key) else {
+        return false;
+    };
+    let (rewrite, pool, direction, last_seen) = flow.with(|entry| {
+        let direction = entry.role.direction();
+        (entry.rewrite, entry.snat_pool, direction, entry.last_seen)
+    });
+    let peer = key.answer_to(&rewrite);
+    if ended.at_once == 0 {
+        let peer_seen = tables
+            .flow(table, &peer)
+            .map_or(ended.last_seen[1], |peer| {
+                peer.with(|entry| entry.last_seen)
+            });
+        if [last_seen, peer_seen] != ended.last_seen {
+            return false;
+        }
+    }
+    match table {
+        Table::Established => {
+            if !tables.forget_established(key) {
+                return false;
+            }
+        }
+        Table::HalfOpen => {
+            tables.forget_half_open(key);
+            tables.forget_half_open(&peer);
+        }
+    }
+    let port = if direction == Direction::TO_NODE {
+        rewrite.source_port
+    } else {
+        key.destination_port
+    };
+    release_port(pool, port, tables);
+    true
 }
 
 /// Gives back the SNAT port of a flow, if it has one.
 #[inline(always)]
-pub fn release_port<T: Tables>(pool: u32, port: Port, tables: &T) {
+pub fn release_port<T: Tables>(pool: u16, port: Port, tables: &T) {
     if pool != NO_POOL {
         snat_port::release(tables, pool, port.number());
     }

@@ -49,6 +49,7 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
             weight: 0,
             // The port is the node's own where it is free, so there is nothing to keep a map of.
             snat_pool: NO_POOL,
+            reserved: 0,
         },
         now,
     };

@@ -8,7 +8,7 @@ use std::{
 
 use lb_common::{
     event::Event,
-    flow::{FlowEntry, FlowKey},
+    flow::{FlowCell, FlowEntry, FlowKey, HalfOpenEntry},
     fragment::{FragmentKey, FragmentPorts},
     interface::Interface,
     net::{Ip4, Mac, Zone},
@@ -19,20 +19,23 @@ use lb_common::{
     transaction::Transaction,
 };
 use lb_daemon::contents::Contents;
-use lb_ebpf::tables::{FlowSlot, InsertError, Route, Table, Tables};
+use lb_ebpf::{
+    flow_table,
+    tables::{FlowSlot, HalfOpenSlot, InsertError, Route, Table, Tables},
+};
 
 use zerocopy::FromBytes as _;
 
-use super::{NEIGHBOURS, Port};
+use super::{NEIGHBOURS, Port, flow_memory::FlowMemory};
 
 /// Plain collections with the sizes of a configuration.
 pub struct PlainTables {
     contents: Contents,
-    capacity: HashMap<&'static str, usize>,
-    established: RefCell<HashMap<FlowKey, Rc<RefCell<FlowEntry>>>>,
-    half_open: RefCell<HashMap<FlowKey, Rc<RefCell<FlowEntry>>>>,
+    half_open_capacity: usize,
+    established: FlowMemory,
+    half_open: RefCell<HashMap<FlowKey, PlainHalfOpen>>,
     snat: RefCell<HashMap<u32, u64>>,
-    cursors: RefCell<HashMap<u32, u32>>,
+    cursors: RefCell<HashMap<u16, u32>>,
     next_hops: RefCell<HashMap<u32, NextHop>>,
     cells: RefCell<HashMap<Neighbour, u32>>,
     routes: RefCell<HashMap<(Ip4, u8), CachedRoute>>,
@@ -48,12 +51,40 @@ pub struct PlainTables {
     pub events: RefCell<Vec<Event>>,
 }
 
-/// An entry of the plain flow tables.
-pub struct PlainSlot(Rc<RefCell<FlowEntry>>);
+/// An entry of the plain half-open table.
+#[derive(Clone)]
+pub struct PlainHalfOpen(Rc<RefCell<HalfOpenEntry>>);
+
+impl HalfOpenSlot for PlainHalfOpen {
+    type Slot = PlainSlot;
+
+    fn flow(&self) -> PlainSlot {
+        PlainSlot::HalfOpen(Rc::clone(&self.0))
+    }
+
+    fn with<R>(&self, f: impl FnOnce(&mut HalfOpenEntry) -> R) -> R {
+        f(&mut self.0.borrow_mut())
+    }
+
+    fn claim(&self) -> bool {
+        self.with(|half_open| std::mem::replace(&mut half_open.confirming, 1) == 0)
+    }
+}
+
+/// An entry of one of the plain flow tables.
+pub enum PlainSlot {
+    /// Of the established one.
+    Established(Rc<RefCell<FlowCell>>),
+    /// Of the half-open one.
+    HalfOpen(Rc<RefCell<HalfOpenEntry>>),
+}
 
 impl FlowSlot for PlainSlot {
     fn with<R>(&self, f: impl FnOnce(&mut FlowEntry) -> R) -> R {
-        f(&mut self.0.borrow_mut())
+        match self {
+            Self::Established(cell) => f(&mut cell.borrow_mut().entry),
+            Self::HalfOpen(half_open) => f(&mut half_open.borrow_mut().entry),
+        }
     }
 }
 
@@ -62,8 +93,8 @@ impl PlainTables {
     pub fn new(contents: Contents, flows: usize, half_open: usize) -> Self {
         Self {
             contents,
-            capacity: HashMap::from([("established", flows * 2), ("half-open", half_open * 2)]),
-            established: RefCell::default(),
+            half_open_capacity: half_open * 2,
+            established: FlowMemory::new(flows),
             half_open: RefCell::default(),
             snat: RefCell::default(),
             cursors: RefCell::default(),
@@ -82,35 +113,21 @@ impl PlainTables {
 
     /// Entries of the two flow tables.
     pub fn entries(&self) -> (usize, usize) {
-        (
-            self.established.borrow().len(),
-            self.half_open.borrow().len(),
-        )
+        (self.established().len(), self.half_open.borrow().len())
     }
 
     /// Every entry of the established table.
     pub fn established(&self) -> Vec<(FlowKey, FlowEntry)> {
-        self.all(Table::Established)
+        self.established.all()
     }
 
     /// Every entry of the half-open table.
-    pub fn half_open(&self) -> Vec<(FlowKey, FlowEntry)> {
-        self.all(Table::HalfOpen)
-    }
-
-    fn all(&self, table: Table) -> Vec<(FlowKey, FlowEntry)> {
-        let table = self.table(table).borrow();
+    pub fn half_open_entries(&self) -> Vec<(FlowKey, FlowEntry)> {
+        let table = self.half_open.borrow();
         table
             .iter()
-            .map(|(key, entry)| (*key, *entry.borrow()))
+            .map(|(key, half_open)| (*key, half_open.with(|half_open| half_open.entry)))
             .collect()
-    }
-
-    fn table(&self, table: Table) -> &RefCell<HashMap<FlowKey, Rc<RefCell<FlowEntry>>>> {
-        match table {
-            Table::Established => &self.established,
-            Table::HalfOpen => &self.half_open,
-        }
     }
 }
 
@@ -121,38 +138,58 @@ pub const fn interface_index(port: Port) -> u32 {
 
 impl Tables for PlainTables {
     type Slot = PlainSlot;
+    type HalfOpen = PlainHalfOpen;
 
     fn flow(&self, table: Table, key: &FlowKey) -> Option<PlainSlot> {
-        self.table(table).borrow().get(key).cloned().map(PlainSlot)
+        match table {
+            Table::Established => flow_table::find(&&self.established, key),
+            Table::HalfOpen => self.half_open(key).map(|half_open| half_open.flow()),
+        }
     }
 
-    fn insert(
+    fn established(&self, key: &FlowKey) -> Option<PlainSlot> {
+        flow_table::find(&&self.established, key)
+    }
+
+    fn half_open(&self, key: &FlowKey) -> Option<PlainHalfOpen> {
+        self.half_open.borrow().get(key).cloned()
+    }
+
+    fn open(
         &self,
-        table: Table,
         key: &FlowKey,
-        write: impl FnOnce(&mut FlowEntry),
+        write: impl FnOnce(&mut HalfOpenEntry),
     ) -> Result<(), InsertError> {
-        let name = match table {
-            Table::Established => "established",
-            Table::HalfOpen => "half-open",
-        };
-        let mut flows = self.table(table).borrow_mut();
+        let mut flows = self.half_open.borrow_mut();
         if flows.contains_key(key) {
             return Err(InsertError::Exists);
         }
-        if flows.len() >= self.capacity[name] {
+        if flows.len() >= self.half_open_capacity {
             return Err(InsertError::Full);
         }
         // The real one is full of the entry before.
-        let mut entry = FlowEntry::read_from_bytes(&[0xa5; size_of::<FlowEntry>()])
+        let mut entry = HalfOpenEntry::read_from_bytes(&[0xa5; size_of::<HalfOpenEntry>()])
             .unwrap_or_else(|error| panic!("{error}"));
         write(&mut entry);
-        flows.insert(*key, Rc::new(RefCell::new(entry)));
+        flows.insert(*key, PlainHalfOpen(Rc::new(RefCell::new(entry))));
         Ok(())
     }
 
-    fn remove(&self, table: Table, key: &FlowKey) {
-        self.table(table).borrow_mut().remove(key);
+    fn forget_half_open(&self, key: &FlowKey) {
+        self.half_open.borrow_mut().remove(key);
+    }
+
+    fn establish(
+        &self,
+        question: &FlowKey,
+        answer: &FlowKey,
+        write: impl FnOnce(&PlainSlot, &PlainSlot),
+    ) -> Result<(), InsertError> {
+        flow_table::insert(&&self.established, question, answer, write)
+    }
+
+    fn forget_established(&self, question: &FlowKey) -> bool {
+        flow_table::remove(&&self.established, question)
     }
 
     fn service(&self, key: &ServiceKey) -> Option<Service> {
@@ -199,28 +236,32 @@ impl Tables for PlainTables {
         })
     }
 
-    fn snat_word(&self, pool: u32, word: u32) -> u64 {
+    fn snat_word(&self, pool: u16, word: u32) -> u64 {
         let words = self.snat.borrow();
         words
-            .get(&(pool * SNAT_POOL_WORDS + word))
+            .get(&(u32::from(pool) * SNAT_POOL_WORDS + word))
             .copied()
             .unwrap_or(0)
     }
 
-    fn snat_claim(&self, pool: u32, word: u32, bits: u64) -> u64 {
+    fn snat_claim(&self, pool: u16, word: u32, bits: u64) -> u64 {
         let mut words = self.snat.borrow_mut();
-        let word = words.entry(pool * SNAT_POOL_WORDS + word).or_default();
+        let word = words
+            .entry(u32::from(pool) * SNAT_POOL_WORDS + word)
+            .or_default();
         let before = *word;
         *word |= bits;
         before
     }
 
-    fn snat_release(&self, pool: u32, word: u32, bits: u64) {
+    fn snat_release(&self, pool: u16, word: u32, bits: u64) {
         let mut words = self.snat.borrow_mut();
-        *words.entry(pool * SNAT_POOL_WORDS + word).or_default() &= !bits;
+        *words
+            .entry(u32::from(pool) * SNAT_POOL_WORDS + word)
+            .or_default() &= !bits;
     }
 
-    fn snat_cursor(&self, pool: u32) -> u32 {
+    fn snat_cursor(&self, pool: u16) -> u32 {
         let mut cursors = self.cursors.borrow_mut();
         let cursor = cursors.entry(pool).or_default();
         *cursor += 1;

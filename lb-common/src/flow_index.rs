@@ -1,0 +1,161 @@
+//! The index of the established table: from a flow key to the cell that holds the flow.
+//!
+//! The index is an array of buckets of one cache line. A bucket holds eight words: the upper half of a word
+//! is a tag of the key, the lower half the number of its cell and one, and a word of zero is empty. A key
+//! has two buckets. It is put into the first while that is not crowded, so a look-up mostly reads one
+//! cache line here and one cell.
+
+use crate::flow::FlowKey;
+
+/// Words of a bucket.
+pub const BUCKET_WORDS: usize = 8;
+
+/// Slots of a bucket that are for keys whose first bucket it is, or whose first bucket is crowded; the others are
+/// for keys that find these taken in both of theirs. With four keys a bucket at most on average, hardly one in
+/// a hundred million finds both full.
+pub const CROWDED: usize = 6;
+
+/// A bucket: what the index is an array of.
+pub type BucketWords = [u64; BUCKET_WORDS];
+
+/// Buckets for a table of this many flows, which are two keys each: a power of two.
+pub const fn buckets(flows: u32) -> u32 {
+    let buckets = flows.div_ceil(2).next_power_of_two();
+    if buckets < 2 { 2 } else { buckets }
+}
+
+/// What a key is found by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hash {
+    /// Any bits; those of the mask are the number of the first bucket.
+    low: u32,
+    /// What tells a key from others in its bucket.
+    tag: u32,
+}
+
+impl Hash {
+    /// The hash of a key. `seed` is a secret of the table: who knows it could fill a bucket with flows, and
+    /// keep others out of it.
+    #[inline(always)]
+    pub const fn of(key: &FlowKey, seed: u64) -> Self {
+        // Odd numbers without a pattern (of MurmurHash3 and xxHash).
+        const FIRST: u64 = 0xff51_afd7_ed55_8ccd;
+        const SECOND: u64 = 0xc4ce_b9fe_1a85_ec53;
+        const THIRD: u64 = 0x9e37_79b1_85eb_ca87;
+        let [addresses, rest] = key.words();
+        let mut hash = (addresses ^ seed).wrapping_mul(FIRST);
+        hash ^= hash >> 32;
+        hash = (hash ^ rest).wrapping_mul(SECOND);
+        hash ^= hash >> 29;
+        hash = hash.wrapping_mul(THIRD);
+        hash ^= hash >> 32;
+        Self {
+            low: hash as u32,
+            tag: (hash >> 32) as u32,
+        }
+    }
+
+    /// Number of the first bucket; `mask` is the number of buckets less one.
+    #[inline(always)]
+    pub const fn first(self, mask: u32) -> u32 {
+        self.low & mask
+    }
+
+    /// Number of the second bucket, never the first.
+    #[inline(always)]
+    pub const fn second(self, mask: u32) -> u32 {
+        (self.low ^ (self.tag.wrapping_mul(0x5bd1_e995) | 1)) & mask
+    }
+
+    /// The word that leads to a cell.
+    #[inline(always)]
+    pub const fn word(self, cell: u32) -> u64 {
+        (self.tag as u64) << 32 | (cell as u64 + 1)
+    }
+
+    /// The cell that a word leads to, where it may be that of this key.
+    #[inline(always)]
+    pub const fn cell(self, word: u64) -> Option<u32> {
+        if (word >> 32) as u32 == self.tag && word as u32 != 0 {
+            Some(word as u32 - 1)
+        } else {
+            None
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use std::{vec, vec::Vec};
+
+    use super::*;
+    use crate::net::{Ip4, Port, Protocol, Zone};
+
+    fn key(number: u32) -> FlowKey {
+        let [a, b, c, d] = number.to_be_bytes();
+        FlowKey::new(
+            Zone::External,
+            Protocol::Tcp,
+            (
+                Ip4::from_octets([10, a, b, c]),
+                Port::new(1024 + u16::from(d)),
+            ),
+            (Ip4::from_octets([203, 0, 113, 10]), Port::new(443)),
+        )
+    }
+
+    #[test]
+    fn the_two_buckets_of_a_key_are_two() {
+        for number in 0..10_000 {
+            for mask in [1, 0xff, 0x7_ffff] {
+                let hash = Hash::of(&key(number), 7);
+                assert_ne!(hash.first(mask), hash.second(mask));
+            }
+        }
+    }
+
+    #[test]
+    fn a_word_leads_to_its_cell_and_an_empty_one_nowhere() {
+        let hash = Hash::of(&key(1), 7);
+        for cell in [0, 1, 2_000_000] {
+            assert_eq!(hash.cell(hash.word(cell)), Some(cell));
+        }
+        assert_eq!(hash.cell(0), None);
+        let other = Hash::of(&key(2), 7);
+        assert_eq!(hash.cell(other.word(5)), None);
+        // A tag of zero is one of many.
+        let zero = Hash { low: 0, tag: 0 };
+        assert_eq!(zero.cell(0), None);
+        assert_eq!(zero.cell(zero.word(0)), Some(0));
+    }
+
+    /// Keys that differ in a few bits, as those of clients behind one address do, fill the buckets evenly:
+    /// a full table has no pair of full buckets.
+    #[test]
+    fn a_full_table_finds_room_for_every_flow() {
+        const FLOWS: u32 = 1 << 17;
+        for seed in [0, 1, 0x0123_4567_89ab_cdef] {
+            let buckets = buckets(FLOWS);
+            assert_eq!(buckets, FLOWS / 2);
+            let mut used: Vec<usize> = vec![0; buckets as usize];
+            let mut in_second = 0;
+            for number in 0..FLOWS * 2 {
+                let hash = Hash::of(&key(number), seed);
+                let first = hash.first(buckets - 1) as usize;
+                let second = hash.second(buckets - 1) as usize;
+                let place = [(first, CROWDED), (second, CROWDED), (first, BUCKET_WORDS)]
+                    .into_iter()
+                    .find(|(bucket, slots)| used[*bucket] < *slots)
+                    .map_or(second, |(bucket, _)| bucket);
+                in_second += u32::from(place == second);
+                used[place] += 1;
+                assert!(used[place] <= BUCKET_WORDS, "seed {seed}, key {number}");
+            }
+            assert!(
+                in_second < FLOWS / 4,
+                "{in_second} keys in their second bucket"
+            );
+        }
+    }
+}

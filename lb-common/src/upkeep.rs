@@ -1,0 +1,50 @@
+//! What the daemon asks the flow tables for: lists of flows, as frames that it runs the programs for upkeep
+//! with. Only the data path writes to the index, because only it has atomic operations on it.
+
+use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
+
+use crate::flow::{FlowCell, FlowKey};
+
+/// Flows in one [`Ended`] frame.
+pub const ENDED: usize = 16;
+/// Flows in one [`Entered`] frame.
+pub const ENTERED: usize = 8;
+
+/// A flow that is over.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct EndedFlow {
+    /// Key of the client's packets; in the half-open table, where the two directions of a flow are pushed
+    /// out one by one, of either.
+    pub key: FlowKey,
+    /// When that direction and the other one had carried their latest packet (second of the monotonic clock),
+    /// to whoever says that the flow is over: a packet since then means that it is not.
+    pub last_seen: [u32; 2],
+    /// 1 where the flow ends whatever has come by since.
+    pub at_once: u32,
+    /// 1 for a flow of the half-open table.
+    pub is_half_open: u32,
+}
+
+/// A list of flows that are over. Vacant keys are no flows.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Ended {
+    /// The flows.
+    pub flows: [EndedFlow; ENDED],
+}
+
+/// A list of confirmed flows: the direction of the client's packets, and that of the answers. Vacant keys are
+/// no flows.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct Entered {
+    /// The flows.
+    pub flows: [[FlowCell; 2]; ENTERED],
+}
+
+// A test run takes one page, less some room in front and behind. These are smaller: the verifier goes through a
+// program once for each flow of a list.
+const _: () = assert!(size_of::<Ended>() <= 3072 && size_of::<Entered>() <= 3072);
