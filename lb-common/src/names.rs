@@ -44,6 +44,8 @@ pub const ROUTES: &str = "ROUTES";
 pub const TRANSACTIONS: &str = "TRANSACTIONS";
 /// `FragmentKey` to `FragmentPorts`; evicts the oldest.
 pub const FRAGMENTS: &str = "FRAGMENTS";
+/// `AffinityKey` to `Affinity`: clients that stay with a node that drains.
+pub const AFFINITIES: &str = "AFFINITIES";
 /// `node_cell` to a `u64`: flows that a node has, counted by the daemon, and those opened since.
 pub const NODE_LOADS: &str = "NODE_LOADS";
 /// The one `Settings`.
@@ -56,7 +58,7 @@ pub const EVENTS: &str = "EVENTS";
 /// earlier version mean something else; flows do not outlive it.
 pub const LAYOUT: u32 = 1;
 /// Every map.
-pub const MAPS: [&str; 22] = [
+pub const MAPS: [&str; 23] = [
     FLOWS,
     HALF_OPEN,
     SERVICES,
@@ -76,6 +78,7 @@ pub const MAPS: [&str; 22] = [
     ROUTES,
     TRANSACTIONS,
     FRAGMENTS,
+    AFFINITIES,
     NODE_LOADS,
     SETTINGS,
     EVENTS,

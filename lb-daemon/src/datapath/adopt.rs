@@ -23,7 +23,7 @@ enum Otherwise {
 }
 
 /// The maps that outlive the daemon.
-const LASTING: [(&str, Otherwise); 12] = [
+const LASTING: [(&str, Otherwise); 13] = [
     (names::FLOWS, Otherwise::Copy),
     (names::HALF_OPEN, Otherwise::Copy),
     (names::NEIGHBOURS, Otherwise::Refuse),
@@ -33,6 +33,7 @@ const LASTING: [(&str, Otherwise); 12] = [
     (names::SNAT_CURSORS, Otherwise::Anew),
     (names::TRANSACTIONS, Otherwise::Anew),
     (names::FRAGMENTS, Otherwise::Anew),
+    (names::AFFINITIES, Otherwise::Anew),
     (names::NODE_LOADS, Otherwise::Anew),
     (names::NODE_COUNTERS, Otherwise::Anew),
     (names::VERDICTS, Otherwise::Anew),

@@ -27,7 +27,7 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
     if tables.vip(packet.key.source).is_some() {
         return Found::Refused(DropReason::Ipv4Source);
     }
-    let index = choice::node(&packet.key, &service, tables);
+    let index = choice::node(&packet.key, &service, tables, now);
     let cell = node_cell(service.index, u16::from(index));
     let node = match tables.node(cell) {
         Some(node) if index != NO_NODE => node,

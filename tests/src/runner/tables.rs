@@ -7,6 +7,7 @@ use std::{
 };
 
 use lb_common::{
+    affinity::{Affinity, AffinityKey},
     event::Event,
     flow::{FlowEntry, FlowKey},
     fragment::{FragmentKey, FragmentPorts},
@@ -27,7 +28,8 @@ use super::{NEIGHBOURS, Port};
 
 /// Plain collections with the sizes of a configuration.
 pub struct PlainTables {
-    contents: Contents,
+    /// What the daemon has written.
+    pub contents: Contents,
     capacity: HashMap<&'static str, usize>,
     established: RefCell<HashMap<FlowKey, Rc<RefCell<FlowEntry>>>>,
     half_open: RefCell<HashMap<FlowKey, Rc<RefCell<FlowEntry>>>>,
@@ -38,6 +40,8 @@ pub struct PlainTables {
     routes: RefCell<HashMap<(Ip4, u8), CachedRoute>>,
     transactions: RefCell<HashMap<Transaction, u32>>,
     fragments: RefCell<HashMap<FragmentKey, FragmentPorts>>,
+    /// Clients that stay with nodes that drain.
+    pub affinities: RefCell<HashMap<AffinityKey, Affinity>>,
     loads: RefCell<HashMap<u32, u64>>,
     answers: RefCell<AnswerBudget>,
     /// Packets that passed although no rule names them.
@@ -72,6 +76,7 @@ impl PlainTables {
             routes: RefCell::default(),
             transactions: RefCell::default(),
             fragments: RefCell::default(),
+            affinities: RefCell::default(),
             loads: RefCell::default(),
             answers: RefCell::default(),
             observed: Cell::new(0),
@@ -174,6 +179,10 @@ impl Tables for PlainTables {
     fn ring_slot(&self, service: u16, slot: u32) -> Option<u8> {
         let ring = self.contents.rings.get(&service)?;
         ring.slots.get(slot as usize).copied()
+    }
+
+    fn affinity(&self, key: &AffinityKey) -> Option<Affinity> {
+        self.affinities.borrow().get(key).copied()
     }
 
     fn node(&self, cell: u32) -> Option<Node> {
