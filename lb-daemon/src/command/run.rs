@@ -22,8 +22,9 @@ pub fn run(options: &cli::Run) -> Result<ExitCode> {
         .build()
         .context("cannot start")?;
     runtime.block_on(async {
-        let controller = Controller::start(plan, options).await?;
-        controller.run().await
+        // The controller is large, and each future would hold a copy of it.
+        let controller = Box::pin(Controller::start(plan, options)).await?;
+        Box::pin(controller.run()).await
     })?;
     Ok(ExitCode::SUCCESS)
 }
