@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use lb_common::affinity::Affinity;
+use lb_common::{
+    affinity::{Affinity, AffinityKey, MAX_AFFINITIES},
+    net::Ip4,
+};
 use lb_daemon::{
     clock::Moment,
     config::Config,
@@ -201,4 +204,18 @@ fn clients_are_looked_up_before_their_node_leaves_the_ring_and_after_it_is_back(
     };
     assert_eq!(kinds(&up, &drained), ["service", "service", "ring", "ring"]);
     assert_eq!(kinds(&drained, &up), ["ring", "ring", "service", "service"]);
+}
+
+/// Who does not fit is told; who is there already can be told anew.
+#[test]
+fn the_map_holds_as_many_clients_as_it_says() {
+    let mut kernel = Kernel::new(POOL);
+    let mut set = |client: u32| {
+        let key = AffinityKey::new(Ip4::from_octets(client.to_be_bytes()), 0);
+        let set = kernel.datapath.set_affinity(&key, &Affinity::new(0, 1));
+        set.unwrap_or_else(|error| panic!("{error}"))
+    };
+    assert!((0..MAX_AFFINITIES).all(&mut set));
+    assert!(!set(MAX_AFFINITIES));
+    assert!(set(7));
 }
