@@ -82,12 +82,15 @@ impl Controller {
         let begins = drains != self.drains;
         self.drains = drains;
         if begins {
-            self.keep_clients()?;
+            for told in self.drains.told(&before.1, Moment::now()) {
+                info!("{told}");
+            }
+            outlive(self.keep_clients());
         }
         self.decide()?;
         if begins {
             // Once more: some have come while the others were looked for.
-            self.keep_clients()?;
+            outlive(self.keep_clients());
         }
         let mut told = self.takers.told(&before.0);
         told.extend(self.drains.told(&before.1, Moment::now()));
