@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    io::ErrorKind,
     net::{SocketAddrV4, UdpSocket},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -18,7 +17,7 @@ use rustls::ClientConfig;
 use super::new_flows;
 use crate::lab::{
     Lab,
-    clients::Connection,
+    clients::{Connection, was_reset},
     namespace::Entrance,
     plan::{Host, NODES, Side, vip},
 };
@@ -210,12 +209,8 @@ fn hold(load: &Shared, tls: &Arc<ClientConfig>) {
                 continue;
             };
             if let Err(error) = connection.who() {
-                let was_reset = error.chain().any(|cause| {
-                    let io = cause.downcast_ref::<std::io::Error>();
-                    io.is_some_and(|error| error.kind() == ErrorKind::ConnectionReset)
-                });
                 let mut noticed = lock(&load.noticed);
-                if was_reset {
+                if was_reset(&error) {
                     noticed.reset += 1;
                 } else {
                     noticed.lost += 1;
