@@ -58,6 +58,8 @@ pub const ROUTES: &str = "ROUTES";
 pub const TRANSACTIONS: &str = "TRANSACTIONS";
 /// `FragmentKey` to `FragmentPorts`; evicts the oldest.
 pub const FRAGMENTS: &str = "FRAGMENTS";
+/// `AffinityKey` to `Affinity`: clients that stay with a node that drains.
+pub const AFFINITIES: &str = "AFFINITIES";
 /// `node_cell` to a `u64`: flows that a node has, counted by the daemon, and those opened since.
 pub const NODE_LOADS: &str = "NODE_LOADS";
 /// The one `Settings`.
@@ -71,7 +73,7 @@ pub const EVENTS: &str = "EVENTS";
 pub const LAYOUT: u32 = 2;
 
 /// Every map.
-pub const MAPS: [&str; 25] = [
+pub const MAPS: [&str; 26] = [
     FLOWS,
     FLOW_INDEX,
     FLOW_PAIRS,
@@ -94,6 +96,7 @@ pub const MAPS: [&str; 25] = [
     ROUTES,
     TRANSACTIONS,
     FRAGMENTS,
+    AFFINITIES,
     NODE_LOADS,
     SETTINGS,
     EVENTS,

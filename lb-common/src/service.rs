@@ -73,6 +73,10 @@ impl Choice {
     }
 }
 
+/// In place of [`Choice::Source`] while a node of the service drains: a client that stays with that node
+/// (the map of affinities says who does) goes there, and all others as [`Choice::Source`] says.
+pub const SOURCE_OR_AFFINITY: u8 = 3;
+
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
@@ -108,7 +112,7 @@ pub struct Service {
     pub last_snat_port: u16,
     /// [`Treatment`] as a number.
     pub treatment: u8,
-    /// [`Choice`] as a number.
+    /// [`Choice`] as a number, or [`SOURCE_OR_AFFINITY`].
     pub choice: u8,
 }
 

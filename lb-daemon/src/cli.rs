@@ -29,7 +29,8 @@ pub enum Command {
     Reload(Reload),
     /// Take everything that edgelb has left off the machine: programs, VIPs and pins.
     Detach(Detach),
-    /// Send a node no new flows; those that it has go on to their end.
+    /// Send a node no new flows; those that it has go on to their end. Clients with affinity to it stay for
+    /// `drain_timeout`.
     Drain(Node),
     /// Send a node new flows again.
     Enable(Node),

@@ -8,11 +8,12 @@ use std::{
 use lb_common::{
     net::{Ip4, Port, Protocol},
     policy::{MAX_RULES, NodeAddress, PortRule},
-    service::{NO_POOL, Node, Outbound, Ring, Service, ServiceKey, Treatment},
+    service::{NO_POOL, Node, Outbound, Ring, SOURCE_OR_AFFINITY, Service, ServiceKey, Treatment},
     settings::Settings,
 };
 
 use crate::{
+    drains::Drains,
     indexes::{Indexes, ServiceId, TooLarge},
     maglev::{self, Candidate},
     plan::{
@@ -52,12 +53,19 @@ impl Contents {
         let mut indexes = Indexes::default();
         indexes.assign(plan)?;
         let (takers, shares) = (Takers::default(), Shares::default());
-        Ok(Self::with(plan, &indexes, &takers, &shares))
+        let drains = Drains::default();
+        Ok(Self::with(plan, &indexes, &takers, &shares, &drains))
     }
 
     /// The maps for `plan`, to all of which `indexes` has assigned an index. New flows go to `takers`
-    /// alone, by their `shares`.
-    pub fn with(plan: &Plan, indexes: &Indexes, takers: &Takers, shares: &Shares) -> Self {
+    /// alone, by their `shares`, but for those of clients that stay with one of `drains`.
+    pub fn with(
+        plan: &Plan,
+        indexes: &Indexes,
+        takers: &Takers,
+        shares: &Shares,
+        drains: &Drains,
+    ) -> Self {
         let mut contents = Self {
             vips: plan
                 .vips
@@ -78,7 +86,12 @@ impl Contents {
             ..Self::default()
         };
         for service in &plan.services {
-            contents.add(service, plan, indexes, |node| {
+            let choice = if drains.concern(&service.name) {
+                SOURCE_OR_AFFINITY
+            } else {
+                service.balancing.choice as u8
+            };
+            contents.add(service, choice, plan, indexes, |node| {
                 takers
                     .takes(&service.name, &node.name)
                     .then(|| shares.weight(service, node))
@@ -90,10 +103,12 @@ impl Contents {
         contents
     }
 
-    /// `weight` is that of a node on the ring, if it takes new flows.
+    /// `choice` is what the data path is told of how a node is chosen; `weight` is that of a node on the
+    /// ring, if it takes new flows.
     fn add(
         &mut self,
         service: &PlannedService,
+        choice: u8,
         plan: &Plan,
         indexes: &Indexes,
         weight: impl Fn(&PlannedNode) -> Option<u16>,
@@ -110,7 +125,7 @@ impl Contents {
                 first_snat_port: *plan.limits.snat_ports.start(),
                 last_snat_port: *plan.limits.snat_ports.end(),
                 treatment: service.treatment as u8,
-                choice: service.balancing.choice as u8,
+                choice,
             },
         ));
         let mut candidates = Vec::new();
@@ -226,7 +241,8 @@ pub enum Change {
 }
 
 /// The changes that lead from `before` to `after`, in an order in which no packet meets a half-made
-/// service: what a service refers to comes before it, and goes after it.
+/// service: what a service refers to comes before it, and goes after it. Where clients stay with a node that
+/// drains, they do so before the node leaves the ring.
 pub fn difference(before: &Contents, after: &Contents) -> Vec<Change> {
     let mut changes = Vec::new();
     if before.settings != after.settings {
@@ -237,6 +253,15 @@ pub fn difference(before: &Contents, after: &Contents) -> Vec<Change> {
             changes.push(Change::Node(*cell, *node));
         }
     }
+    let is_new = |service: &&(ServiceKey, Service)| !before.services.contains(service);
+    let begins_to_drain = |(key, service): &&(ServiceKey, Service)| {
+        let mut known = before.services.iter();
+        service.choice == SOURCE_OR_AFFINITY
+            && known.any(|(own, known)| (own, known.index) == (key, service.index))
+    };
+    let new_services = || after.services.iter().filter(is_new);
+    let change = |(key, service): &(ServiceKey, Service)| Change::Service(*key, *service);
+    changes.extend(new_services().filter(begins_to_drain).map(change));
     for (index, ring) in &after.rings {
         if before.rings.get(index) != Some(ring) {
             changes.push(Change::Ring(*index, Box::new(*ring)));
@@ -244,11 +269,8 @@ pub fn difference(before: &Contents, after: &Contents) -> Vec<Change> {
     }
     let new_vips = after.vips.iter().filter(|vip| !before.vips.contains(vip));
     changes.extend(new_vips.map(|(address, zone)| Change::Vip(*address, *zone)));
-    let new_services = after
-        .services
-        .iter()
-        .filter(|service| !before.services.contains(service));
-    changes.extend(new_services.map(|(key, service)| Change::Service(*key, *service)));
+    let others = new_services().filter(|service| !begins_to_drain(service));
+    changes.extend(others.map(change));
     let kept: Vec<ServiceKey> = after.services.iter().map(|(key, _)| *key).collect();
     for (key, _) in &before.services {
         if !kept.contains(key) {

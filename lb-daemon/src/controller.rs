@@ -1,5 +1,6 @@
 //! The one owner of the data path: every change of the maps goes through here.
 
+mod drain;
 mod health;
 mod links;
 mod reload;
@@ -26,9 +27,11 @@ use crate::{
     addresses::{self, AssignedVip},
     api::{Asked, ControlSocket, Question},
     cli,
+    clock::Moment,
     contents::{self, Contents},
     datapath::{self, Attached, Datapath, Events, Mode, Pins, Sizes},
     detach,
+    drains::Drains,
     health::{Change, Checks, Ways, target::targets},
     indexes::Indexes,
     neighbours::Neighbours,
@@ -75,6 +78,7 @@ pub struct Controller {
     pub(crate) takers: Takers,
     warm_up: WarmUp,
     wishes: Wishes,
+    pub(crate) drains: Drains,
     /// Nodes that were down when an earlier daemon ended, and that have not been asked yet.
     known_down: BTreeSet<(String, String)>,
     state_file: StateFile,
@@ -96,8 +100,15 @@ impl Controller {
         const TOO_LARGE: &str = "the configuration does not fit into the maps";
         Indexes::default().assign(&plan).context(TOO_LARGE)?;
         let state_file = StateFile::open(&options.state_file)?;
-        let State { mut wishes, down } = state_file.state().clone();
+        let State {
+            mut wishes,
+            drains,
+            down,
+        } = state_file.state().clone();
         wishes.retain(&plan);
+        let now = Moment::now();
+        let mut drains = Drains::recover(&drains, &plan, now);
+        drains.retain(&plan, &wishes, |_, _| true, now);
         let socket = ControlSocket::bind(&options.control_socket)?;
         let (network, network_events) = Network::connect()?;
         let pins = Pins::open(&options.pin_dir)?;
@@ -124,7 +135,8 @@ impl Controller {
             let name = (service.name.clone(), node.name.clone());
             NodeState::of(wishes.of(&name.0, &name.1), !down.contains(&name))
         });
-        let contents = Contents::with(&plan, &indexes, &takers, &Shares::default());
+        let shares = Shares::default();
+        let contents = Contents::with(&plan, &indexes, &takers, &shares, &drains);
         for change in contents::difference(&Contents::default(), &contents) {
             datapath.apply(&change)?;
         }
@@ -140,6 +152,7 @@ impl Controller {
             takers,
             warm_up: WarmUp::default(),
             wishes,
+            drains,
             known_down: down,
             state_file,
             changes,
@@ -176,6 +189,9 @@ impl Controller {
         // What cannot be asked is refused before anything is touched.
         let checks = self.checks.prepare(targets(&self.plan))?;
         self.resolve_first(links).await?;
+        // The map of who stays may be new, or from before a drain ended.
+        self.keep_clients()?;
+        self.release_clients()?;
         if !self.datapath.adopted() {
             self.datapath.take_over_pins()?;
         }

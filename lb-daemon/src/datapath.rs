@@ -3,6 +3,7 @@
 //! One task owns a [`Datapath`]; nobody else writes to the maps.
 
 mod adopt;
+mod affinities;
 mod attach;
 mod batch;
 mod error;
@@ -15,6 +16,7 @@ mod table;
 
 use aya::{Ebpf, programs::Xdp};
 use lb_common::{
+    affinity::{Affinity, AffinityKey},
     counters::NodeCounters,
     drop_reason::{GONE_CELL, VERDICT_CELLS},
     flow::{FlowKey, HalfOpenEntry},
@@ -57,6 +59,7 @@ pub struct Datapath {
     vips: Table<Ip4, u32>,
     outbound: Table<ServiceKey, Outbound>,
     node_addresses: Table<Ip4, NodeAddress>,
+    affinities: Table<AffinityKey, Affinity>,
     node_loads: Cells<u64>,
     settings: Cells<Settings>,
     snat_ports: Cells<u64>,

@@ -88,6 +88,10 @@ pub struct NodeStatus {
     /// `up`: takes new flows; `down`: its checks, or those of the service's gate, fail; `draining` and
     /// `disabled`: it takes none, by an administrator's word.
     pub state: String,
+    /// While the node drains: seconds for which the clients that were with it still get their new flows
+    /// there (`source-ip` affinity); nothing where they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clients_stay_seconds: Option<u64>,
     /// What the service's own checks say of it; nothing where it is not checked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub health: Option<HealthStatus>,

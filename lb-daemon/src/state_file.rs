@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::wishes::Wishes;
+use crate::{drains::Deadlines, wishes::Wishes};
 
 /// What is kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,6 +18,9 @@ pub struct State {
     /// What the administrator wants of the nodes.
     #[serde(default)]
     pub wishes: Wishes,
+    /// Until when clients stay with nodes that drain.
+    #[serde(default)]
+    pub drains: Deadlines,
     /// Names of the services and nodes that were down, by their health checks.
     #[serde(default)]
     pub down: BTreeSet<(String, String)>,

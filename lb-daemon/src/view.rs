@@ -176,6 +176,10 @@ fn fill<'a>(
                 .state(&service.name, name)
                 .name()
                 .to_owned(),
+            clients_stay_seconds: controller
+                .drains
+                .until(&service.name, name)
+                .map(|until| u64::from(until.saturating_sub(clock::now()))),
             health: health(controller, &service.name, name),
             traffic,
             flows,

@@ -55,6 +55,7 @@ fn the_example_has_every_key() {
         "calm",
         "on_all_down",
         "on_node_down",
+        "drain_timeout",
         "[[health.services]]",
         "check",
         "gate",

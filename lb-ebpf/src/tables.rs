@@ -3,6 +3,7 @@
 //! In the kernel these are maps and helpers; in host tests, plain collections.
 
 use lb_common::{
+    affinity::{Affinity, AffinityKey},
     event::Event,
     flow::{FlowEntry, FlowKey, HalfOpenEntry},
     fragment::{FragmentKey, FragmentPorts},
@@ -103,6 +104,8 @@ pub trait Tables {
     fn outbound(&self, key: &ServiceKey) -> Option<Outbound>;
     /// The node index in a slot of a service's ring.
     fn ring_slot(&self, service: u16, slot: u32) -> Option<u8>;
+    /// Where a client's new flows go while a node drains, if it stays with that node.
+    fn affinity(&self, key: &AffinityKey) -> Option<Affinity>;
     /// A node by its cell ([`lb_common::service::node_cell`]).
     fn node(&self, cell: u32) -> Option<Node>;
     /// Flows that a node has, about.

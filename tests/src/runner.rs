@@ -6,7 +6,11 @@ pub mod host;
 pub mod kernel;
 pub mod tables;
 
-use lb_common::drop_reason::DropReason;
+use lb_common::{
+    affinity::{Affinity, AffinityKey},
+    drop_reason::DropReason,
+    flow::{FlowEntry, FlowKey},
+};
 use lb_daemon::{config::Config, contents::Contents, plan::Plan};
 
 /// What became of a packet.
@@ -30,6 +34,14 @@ pub trait Runner {
     fn receive(&mut self, at: Port, frame: &[u8]) -> Outcome;
     /// Flows in the established table and in the half-open table.
     fn flows(&self) -> (usize, usize);
+    /// Calls `visit` with every entry of both.
+    fn visit_flows(&self, visit: &mut dyn FnMut(&FlowKey, &FlowEntry));
+    /// Changes what the maps hold, as the daemon does.
+    fn hold(&mut self, contents: Contents);
+    /// Has a client stay with a node that drains.
+    fn keep_client(&mut self, key: &AffinityKey, affinity: &Affinity);
+    /// Second of the clock.
+    fn now(&self) -> u32;
 }
 
 /// The interfaces of the machine under test.

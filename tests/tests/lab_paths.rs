@@ -3,7 +3,6 @@
 //! arrangements.
 
 use std::{
-    io,
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream, UdpSocket},
     time::Duration,
 };
@@ -11,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 use lb_tests::lab::{
     Lab,
-    clients::Connection,
+    clients::{Connection, was_reset},
     namespace::Namespace,
     plan::{Arrangement, Host, NODES, Side, vip},
 };
@@ -228,12 +227,7 @@ fn ev3_a_connection_without_a_flow_is_reset_at_once() -> Result<()> {
     let Err(error) = connection.who() else {
         bail!("the connection goes on without a flow");
     };
-    let is_reset = error.chain().any(|cause| {
-        cause
-            .downcast_ref::<io::Error>()
-            .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionReset)
-    });
-    ensure!(is_reset, "{error:#}");
+    ensure!(was_reset(&error), "{error:#}");
     // And the next one is served.
     lab.asker(Side::External)
         .enter(|| Connection::open(from, to, &lab.tls)?.who())??;

@@ -1,10 +1,14 @@
 //! edgelb under a service manager, with exactly the capabilities of its unit.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
     net::SocketAddrV4,
-    os::unix::net::UnixDatagram,
+    os::unix::{
+        fs::{PermissionsExt as _, chown},
+        net::UnixDatagram,
+    },
     path::Path,
+    process::Command,
     time::{Duration, Instant},
 };
 
@@ -12,7 +16,8 @@ use anyhow::{Context as _, Result, ensure};
 use lb_tests::lab::{
     Lab,
     clients::{Answered, Question, ask_all},
-    edgelb,
+    edgelb::{self, Edgelb, Instance},
+    namespace::run,
     plan::{Arrangement, Host, Side, vip},
     process::Process,
 };
@@ -67,17 +72,36 @@ impl Manager {
     }
 }
 
+/// In place of the unit's user, which nobody has made here: somebody who owns nothing on the machine.
+const USER: u32 = 65_534;
+
+/// An instance in folders that are the user's, as the unit makes them.
+fn instance(lab: &Lab) -> Result<Instance> {
+    let name = "unit/edgelb";
+    for folder in [lab.folder.file("unit"), lab.folder.pin("unit")] {
+        fs::create_dir(&folder)?;
+        chown(&folder, Some(USER), Some(USER))?;
+    }
+    Instance::create(&lab.folder, name, &edgelb::config(lab.arrangement))
+}
+
 /// Starts edgelb as the unit says.
-fn start(lab: &Lab, notify: &Path) -> Result<Process> {
+fn start(lab: &Lab, instance: &Instance, notify: &Path) -> Result<Process> {
     let capabilities: Vec<String> = unit("CapabilityBoundingSet")?
         .split(' ')
         .map(|name| name.replace("CAP_", "+").to_lowercase())
         .collect();
-    let instance = &lab.edgelb.instance;
+    let capabilities = format!("-all,{}", capabilities.join(","));
     let mut command = lab.host(Host::Balancer).command("setpriv")?;
     command
-        .arg(format!("--bounding-set=-all,{}", capabilities.join(",")))
-        .args(["--inh-caps=-all", "--no-new-privs"])
+        .arg(format!("--reuid={USER}"))
+        .arg(format!("--regid={USER}"))
+        .arg("--clear-groups")
+        .args(
+            ["--bounding-set", "--inh-caps", "--ambient-caps"]
+                .map(|set| format!("{set}={capabilities}")),
+        )
+        .arg("--no-new-privs")
         .arg(instance.program())
         .arg("run")
         .args(instance.options())
@@ -98,17 +122,46 @@ fn connect(lab: &Lab) -> Result<Vec<Answered>> {
     answers.into_iter().collect()
 }
 
+fn ensure_alive(lab: &Lab, connections: &mut [Answered]) -> Result<()> {
+    lab.asker(Side::External).enter(|| {
+        for answered in connections {
+            answered.connection.who()?;
+        }
+        Ok(())
+    })?
+}
+
+/// Connections by way of an edgelb that has run as root, and whose pins are handed over to the user, as the
+/// unit does.
+fn left_by_root(lab: &Lab, instance: &Instance) -> Result<Vec<Answered>> {
+    let mut edgelb = Edgelb::start(instance.clone(), lab.host(Host::Balancer))?;
+    let connections = connect(lab)?;
+    ensure!(edgelb.stop(Signal::SIGTERM)?.success(), "{}", edgelb.log());
+    let mut chown = Command::new("chown");
+    run(chown
+        .args(["-R", &format!("{USER}:{USER}")])
+        .arg(instance.pin_dir()))?;
+    Ok(connections)
+}
+
 #[test]
 fn the_units_capabilities_are_enough_and_its_manager_hears_everything() -> Result<()> {
     ensure!(unit("Type")? == "notify");
     ensure!(unit("NoNewPrivileges")? == "yes");
+    ensure!(unit("AmbientCapabilities")? == unit("CapabilityBoundingSet")?);
+    ensure!(unit("User")? == "edgelb");
     let mut lab = Lab::up(Arrangement::TwoArm, |_| ())?;
     lab.end_edgelb()?;
+    let instance = instance(&lab)?;
     let notify = lab.folder.file("notify.sock");
     let mut manager = Manager::listen(&notify)?;
+    // As the service manager's is: everybody may write there.
+    fs::set_permissions(&notify, Permissions::from_mode(0o777))?;
 
-    let mut edgelb = start(&lab, &notify)?;
+    let mut connections = left_by_root(&lab, &instance)?;
+    let mut edgelb = start(&lab, &instance, &notify)?;
     manager.wait("READY=1")?;
+    ensure_alive(&lab, &mut connections)?;
     let held = fs::read_to_string(format!("/proc/{}/status", edgelb.number()))?;
     let capabilities = unit("CapabilityBoundingSet")?.split(' ').count() as u32;
     let effective = held
@@ -119,7 +172,7 @@ fn the_units_capabilities_are_enough_and_its_manager_hears_everything() -> Resul
     ensure!(effective.count_ones() == capabilities, "{effective:x}");
     manager.wait("WATCHDOG=1")?;
     manager.wait("WATCHDOG=1")?;
-    let mut connections = connect(&lab)?;
+    connections.extend(connect(&lab)?);
 
     // Interface and VIP come and go: that takes the same capabilities.
     let usual = edgelb::config(lab.arrangement);
@@ -129,8 +182,8 @@ fn the_units_capabilities_are_enough_and_its_manager_hears_everything() -> Resul
         .ip("link add spare0 type bridge\nlink set spare0 up\n")?;
     let more = format!("{usual}{service}").replacen("\"ext1\"]", "\"ext1\", \"spare0\"]", 1);
     for config in [more, usual] {
-        lab.edgelb.instance.configure(&config)?;
-        lab.edgelb.instance.reload()?;
+        instance.configure(&config)?;
+        instance.reload()?;
         manager.wait("RELOADING=1")?;
         manager.wait("READY=1")?;
     }
@@ -142,14 +195,9 @@ fn the_units_capabilities_are_enough_and_its_manager_hears_everything() -> Resul
         edgelb.printed()
     );
     manager.wait("STOPPING=1")?;
-    let mut edgelb = start(&lab, &notify)?;
+    let mut edgelb = start(&lab, &instance, &notify)?;
     manager.wait("READY=1")?;
-    lab.asker(Side::External).enter(|| -> Result<()> {
-        for answered in &mut connections {
-            answered.connection.who()?;
-        }
-        Ok(())
-    })??;
+    ensure_alive(&lab, &mut connections)?;
     connect(&lab)?;
     let log = edgelb.printed();
     ensure!(

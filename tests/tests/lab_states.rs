@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, ensure};
 use lb_tests::lab::{
     Lab,
-    clients::{Answered, Question, ask_all},
+    clients::{Answered, Question, ask_all, was_reset},
     health::{check, node, wait, wait_for},
     plan::{Arrangement, Host, NODES, Side, vip},
 };
@@ -61,11 +61,7 @@ fn ensure_reset(lab: &Lab, connections: &mut [Answered]) -> Result<()> {
         for answered in connections {
             let begun = Instant::now();
             let error = answered.connection.who().expect_err("it is cut");
-            let kind = error
-                .chain()
-                .find_map(|cause| cause.downcast_ref::<std::io::Error>())
-                .map(std::io::Error::kind);
-            ensure!(kind == Some(ErrorKind::ConnectionReset), "{error:#}");
+            ensure!(was_reset(&error), "{error:#}");
             ensure!(begun.elapsed() < Duration::from_secs(1), "{error:#}");
         }
         Ok(())

@@ -81,6 +81,21 @@ fn ev7_ev8_a_node_reaches_a_v() {
     );
 }
 
+/// Health checks of the nodes leave from these ports of the VIP: their answers must not be a flow's.
+#[test]
+fn a_node_does_not_get_a_port_that_health_checks_use() {
+    for (port, seen) in [(64_511, 64_511), (64_512, 1024), (65_535, 1024)] {
+        let steps = connection(
+            Port::Ext1,
+            &format!("203.0.113.31:{port}"),
+            "203.0.113.30:443",
+            &format!("203.0.113.30:{seen}"),
+            "203.0.113.31:443",
+        );
+        run(ONE_NODE, &steps);
+    }
+}
+
 #[test]
 fn iv1_iv5_a_node_reaches_the_internal_vip() {
     let mut steps = connection(

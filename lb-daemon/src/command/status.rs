@@ -9,7 +9,7 @@ use super::show;
 use crate::{
     api::{Question, ask},
     cli,
-    snapshot::{PacketTotals, Status},
+    snapshot::{NodeStatus, PacketTotals, Status},
 };
 
 /// Prints the state of a running edgelb.
@@ -132,7 +132,7 @@ fn services(status: &Status) -> Table {
                 Cell::new(&node.name),
                 Cell::new(node.address),
                 right(node.weight),
-                Cell::new(&node.state),
+                Cell::new(state(node)),
                 right(node.flows.established),
                 right(node.flows.half_open),
                 right(node.flows.closing),
@@ -145,6 +145,14 @@ fn services(status: &Status) -> Table {
         }
     }
     table
+}
+
+/// The state of a node, with how long its clients stay while it drains.
+fn state(node: &NodeStatus) -> String {
+    node.clients_stay_seconds.map_or_else(
+        || node.state.clone(),
+        |seconds| format!("{}, clients stay {seconds}s", node.state),
+    )
 }
 
 /// What the checks say, where there are any.

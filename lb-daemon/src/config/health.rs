@@ -59,6 +59,8 @@ pub struct Settings {
     pub on_all_down: OnAllDown,
     /// What happens to the TCP flows of a node that goes down.
     pub on_node_down: OnNodeDown,
+    /// How long clients with source-ip affinity stay with a node that drains.
+    pub drain_timeout: Duration,
 }
 
 impl Default for Settings {
@@ -72,6 +74,7 @@ impl Default for Settings {
             calm: Duration::from_mins(1),
             on_all_down: OnAllDown::Refuse,
             on_node_down: OnNodeDown::Reset,
+            drain_timeout: Duration::from_mins(5),
         }
     }
 }

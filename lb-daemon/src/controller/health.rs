@@ -8,11 +8,13 @@ use tracing::{info, warn};
 
 use super::{Controller, outlive};
 use crate::{
+    clock::Moment,
     contents::Contents,
     datapath,
+    drains::Drains,
     health::{Change, target::Key},
     node_state::{NodeState, Wanted},
-    plan::Plan,
+    plan::{Plan, PlannedNode, PlannedService},
     state_file::State,
     takers::Takers,
 };
@@ -35,7 +37,8 @@ impl Controller {
         let now = Instant::now();
         self.warm_up.note(&self.plan, &self.takers, &takers, now);
         let shares = self.warm_up.shares(&self.plan, now);
-        let contents = Contents::with(&self.plan, &self.indexes, &takers, &shares);
+        let drains = self.drains_of(&self.plan);
+        let contents = Contents::with(&self.plan, &self.indexes, &takers, &shares, &drains);
         self.fill(&contents)?;
         // Who hears of an outage wants to hear of its end.
         for told in takers.told(&self.takers) {
@@ -43,6 +46,14 @@ impl Controller {
         }
         let changed = takers != self.takers;
         self.takers = takers;
+        if drains != self.drains {
+            for told in drains.told(&self.drains, Moment::now()) {
+                info!("{told}");
+            }
+            self.drains = drains;
+            self.remember();
+            self.release_clients()?;
+        }
         if changed {
             self.remember();
             self.sweep_flows()?;
@@ -59,20 +70,38 @@ impl Controller {
     ) -> Result<Vec<String>> {
         let mut wishes = self.wishes.clone();
         wishes.want(&self.plan, node, service, wanted)?;
+        let mut drains = self.drains.clone();
+        drains.begin(&self.plan, &self.wishes, &wishes, Moment::now());
         // First of all on disk: what cannot be kept is not promised.
         let mut state = self.state_file.state().clone();
         state.wishes = wishes.clone();
+        state.drains = drains.deadlines();
         self.state_file.write(state)?;
         self.wishes = wishes;
-        let before = self.takers.clone();
+        let before = (self.takers.clone(), self.drains.clone());
+        let begins = drains != self.drains;
+        self.drains = drains;
+        if begins {
+            for told in self.drains.told(&before.1, Moment::now()) {
+                info!("{told}");
+            }
+            outlive(self.keep_clients());
+        }
         self.decide()?;
-        Ok(self.takers.told(&before))
+        if begins {
+            // Once more: some have come while the others were looked for.
+            outlive(self.keep_clients());
+        }
+        let mut told = self.takers.told(&before.0);
+        told.extend(self.drains.told(&before.1, Moment::now()));
+        Ok(told)
     }
 
     /// Keeps what the next daemon is to know.
     pub(super) fn remember(&mut self) {
         let state = State {
             wishes: self.wishes.clone(),
+            drains: self.drains.deadlines(),
             down: self.takers.down(),
         };
         outlive(self.state_file.write(state));
@@ -97,11 +126,23 @@ impl Controller {
     /// Who takes new flows of a plan's services as things are now.
     pub(super) fn takers_of(&self, plan: &Plan) -> Takers {
         self.takers.decide(plan, |service, node| {
-            let name = (service.name.clone(), node.name.clone());
-            let healthy = self.checks.is_healthy(plan, service, &node.name)
-                && !self.known_down.contains(&name);
+            let healthy = self.is_healthy(plan, service, node);
             NodeState::of(self.wishes.of(&service.name, &node.name), healthy)
         })
+    }
+
+    /// Which nodes of a plan's services still have the new flows of their clients while they drain.
+    pub(super) fn drains_of(&self, plan: &Plan) -> Drains {
+        let mut drains = self.drains.clone();
+        let healthy =
+            |service: &PlannedService, node: &PlannedNode| self.is_healthy(plan, service, node);
+        drains.retain(plan, &self.wishes, healthy, Moment::now());
+        drains
+    }
+
+    fn is_healthy(&self, plan: &Plan, service: &PlannedService, node: &PlannedNode) -> bool {
+        let name = (service.name.clone(), node.name.clone());
+        self.checks.is_healthy(plan, service, &node.name) && !self.known_down.contains(&name)
     }
 
     /// The interfaces that checks may leave by.

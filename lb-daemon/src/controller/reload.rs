@@ -66,7 +66,8 @@ impl Controller {
             .context("the configuration does not fit into the maps")?;
         let checks = self.checks.prepare(targets(&plan))?;
         let shares = self.warm_up.shares(&plan, Instant::now());
-        let contents = Contents::with(&plan, &indexes, &self.takers_of(&plan), &shares);
+        let (takers, drains) = (self.takers_of(&plan), self.drains_of(&plan));
+        let contents = Contents::with(&plan, &indexes, &takers, &shares, &drains);
 
         // What is new comes before what leads to it, and what is old goes last.
         let attached = self.attach_new(&plan, &links)?;
@@ -95,6 +96,8 @@ impl Controller {
         self.checks.ways().set_interfaces(self.own_interfaces());
         self.checks.set(checks);
         outlive(self.decide());
+        // A node that has another address is another one.
+        outlive(self.release_clients());
         addresses::release(&gone, &self.network).await;
         outlive(self.resolve_first(&links).await);
         outlive(self.sweep_flows().map(|_| ()));

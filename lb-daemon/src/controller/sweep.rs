@@ -14,7 +14,7 @@ use tracing::{debug, info};
 
 use super::Controller;
 use crate::{
-    clock,
+    clock::{self, Moment},
     datapath::{FlowTable, Result},
     endings::Endings,
     expiry,
@@ -33,7 +33,7 @@ impl Controller {
         for cell in self.contents.nodes.keys() {
             self.datapath.set_load(*cell, in_use.flows(*cell))?;
         }
-        if self.warm_up.is_going_on() {
+        if self.warm_up.is_going_on() || self.drains.is_one_over(Moment::now()) {
             self.decide()?;
         }
         let freed = self.indexes.release(&in_use);

@@ -25,7 +25,7 @@ enum Otherwise {
 }
 
 /// The maps that outlive the daemon.
-const LASTING: [(&str, Otherwise); 15] = [
+const LASTING: [(&str, Otherwise); 16] = [
     (names::FLOWS, Otherwise::Copy),
     (names::FLOW_INDEX, Otherwise::WithFlows),
     (names::FLOW_PAIRS, Otherwise::WithFlows),
@@ -38,6 +38,7 @@ const LASTING: [(&str, Otherwise); 15] = [
     (names::SNAT_CURSORS, Otherwise::Anew),
     (names::TRANSACTIONS, Otherwise::Anew),
     (names::FRAGMENTS, Otherwise::Anew),
+    (names::AFFINITIES, Otherwise::Anew),
     (names::NODE_LOADS, Otherwise::Anew),
     (names::NODE_COUNTERS, Otherwise::Anew),
     (names::VERDICTS, Otherwise::Anew),

@@ -36,7 +36,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Pinning failed.
-    #[error("cannot pin the maps below {}: {source}; is it in a bpffs? (mount -t bpf bpf /sys/fs/bpf)", folder.display())]
+    #[error("cannot pin the maps below {}: {source}; is it in a bpffs (mount -t bpf bpf /sys/fs/bpf), and may this user write there?", folder.display())]
     Pin {
         /// The pin folder.
         folder: PathBuf,

@@ -114,6 +114,7 @@ pub fn load(sizes: Sizes, pins: Option<Pins>) -> Result<Datapath> {
         vips: Table::new(names::VIPS, take(names::VIPS)?)?,
         outbound: Table::new(names::OUTBOUND, take(names::OUTBOUND)?)?,
         node_addresses: Table::new(names::NODE_ADDRESSES, take(names::NODE_ADDRESSES)?)?,
+        affinities: Table::new(names::AFFINITIES, take(names::AFFINITIES)?)?,
         node_loads: Cells::new(names::NODE_LOADS, take(names::NODE_LOADS)?)?,
         settings: Cells::new(names::SETTINGS, take(names::SETTINGS)?)?,
         snat_ports: Cells::new(names::SNAT_PORTS, take(names::SNAT_PORTS)?)?,

@@ -58,6 +58,19 @@ impl<K: Value, V: Value> Table<K, V> {
             .map_err(|source| self.error(source))
     }
 
+    /// The same, but it is no error that the map is full: that is told by false.
+    pub fn set_if_room(&mut self, key: &K, value: &V) -> Result<bool> {
+        match self.map.insert(Plain(*key), Plain(*value), 0) {
+            Ok(()) => Ok(true),
+            Err(MapError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::E2BIG) =>
+            {
+                Ok(false)
+            }
+            Err(source) => Err(self.error(source)),
+        }
+    }
+
     /// Adds a key, unless it is there. False when the map is full.
     pub fn add(&mut self, key: &K, value: &V) -> Result<bool> {
         match self.map.insert(Plain(*key), Plain(*value), BPF_NOEXIST) {

@@ -103,6 +103,11 @@ pub fn on_node_down(plan: &Plan, service: &PlannedService) -> OnNodeDown {
     settings(plan, service).on_node_down
 }
 
+/// How long clients with source-ip affinity stay with a node of a service that drains.
+pub fn drain_timeout(plan: &Plan, service: &PlannedService) -> Duration {
+    settings(plan, service).drain_timeout
+}
+
 /// How the nodes of a service are asked where nothing is said: those of an Edge pool in the way of the
 /// row that asks for the service, others by a connection where there is such a thing.
 pub fn default_check(service: &PlannedService) -> Check {

@@ -9,6 +9,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use lb_common::{
+    affinity::{Affinity, AffinityKey, MAX_AFFINITIES},
     counters::NodeCounters,
     drop_reason::{OBSERVED_CELL, VERDICT_CELLS},
     event::Event,
@@ -78,6 +79,8 @@ static TRANSACTIONS: LruHashMap<Transaction, u32, { MAX_TRANSACTIONS as usize }>
 #[btf_map]
 static FRAGMENTS: LruHashMap<FragmentKey, FragmentPorts, { MAX_FRAGMENTED as usize }> =
     LruHashMap::new();
+#[btf_map]
+static AFFINITIES: HashMap<AffinityKey, Affinity, { MAX_AFFINITIES as usize }> = HashMap::new();
 #[btf_map]
 static NODE_LOADS: Array<u64, NODE_CELLS> = Array::new();
 #[btf_map]
@@ -270,6 +273,12 @@ impl Tables for Maps<'_> {
     fn ring_slot(&self, service: u16, slot: u32) -> Option<u8> {
         let ring = RINGS.get(u32::from(service))?;
         Some(ring.slots.get(opaque(slot)).copied().unwrap_or(NO_NODE))
+    }
+
+    #[inline(always)]
+    fn affinity(&self, key: &AffinityKey) -> Option<Affinity> {
+        // SAFETY: copied before anything else happens.
+        unsafe { AFFINITIES.get(key) }.copied()
     }
 
     #[inline(always)]

@@ -1,23 +1,38 @@
 //! Which node of a service takes a new flow.
 
 use lb_common::{
+    affinity::AffinityKey,
     flow::FlowKey,
-    service::{Choice, NO_NODE, Service, node_cell},
+    service::{Choice, NO_NODE, SOURCE_OR_AFFINITY, Service, node_cell},
 };
 
 use crate::{spread, tables::Tables};
 
 /// The index of the node, or [`NO_NODE`].
 #[inline(never)]
-pub fn node<T: Tables>(key: &FlowKey, service: &Service, tables: &T) -> u8 {
+pub fn node<T: Tables>(key: &FlowKey, service: &Service, tables: &T, now: u32) -> u8 {
     let at = |slot| tables.ring_slot(service.index, slot).unwrap_or(NO_NODE);
     if service.choice == Choice::Source as u8 {
         at(spread::slot_of_source(key))
     } else if service.choice == Choice::LeastConnections as u8 {
         let (one, other) = spread::two_slots(key);
         lighter(at(one), at(other), service, tables)
+    } else if service.choice == SOURCE_OR_AFFINITY {
+        match affine(key, service, tables, now) {
+            NO_NODE => at(spread::slot_of_source(key)),
+            node => node,
+        }
     } else {
         at(spread::slot(key))
+    }
+}
+
+/// The draining node that a client stays with, or [`NO_NODE`].
+#[inline(always)]
+fn affine<T: Tables>(key: &FlowKey, service: &Service, tables: &T, now: u32) -> u8 {
+    match tables.affinity(&AffinityKey::new(key.source, service.index)) {
+        Some(affinity) if now < affinity.until => affinity.node as u8,
+        _ => NO_NODE,
     }
 }
 

@@ -4,7 +4,7 @@ use lb_common::{
     drop_reason::DropReason,
     flow::{Direction, FlowKey},
     net::{Ip4, Port, Protocol},
-    service::{NO_NODE, Service, ServiceKey, Treatment, node_cell},
+    service::{FIRST_OWN_PORT, NO_NODE, Service, ServiceKey, Treatment, node_cell},
 };
 
 use super::{Found, asked, choice, removal, vip_out};
@@ -27,7 +27,7 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
     if tables.vip(packet.key.source).is_some() {
         return Found::Refused(DropReason::Ipv4Source);
     }
-    let index = choice::node(&packet.key, &service, tables);
+    let index = choice::node(&packet.key, &service, tables, now);
     let cell = node_cell(service.index, u16::from(index));
     let node = match tables.node(cell) {
         Some(node) if index != NO_NODE => node,
@@ -46,7 +46,14 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
         // A node of the pool itself: the other node would answer it past the load balancer, and it
         // could not be its own peer. It is the one client that has to be the VIP.
         opening.service.treatment = Treatment::Snat as u8;
-        vip_out::with_own_port(&opening, packet.key.destination, tables)
+        let own = packet.key.source_port;
+        // A health check of this very node may be under way from any port of the machine's own.
+        let first = if own.number() < FIRST_OWN_PORT {
+            own
+        } else {
+            Port::new(service.first_snat_port)
+        };
+        vip_out::with_port(&opening, packet.key.destination, first, tables)
     } else {
         match enter(&opening, packet.key.source, packet.key.source_port, tables) {
             Ok(()) => None,

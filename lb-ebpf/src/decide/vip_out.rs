@@ -53,24 +53,29 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
         },
         now,
     };
-    if let Some(reason) = with_own_port(&opening, outbound.vip, tables) {
+    if let Some(reason) = with_port(&opening, outbound.vip, key.source_port, tables) {
         return Found::Refused(reason);
     }
     tables.count_opened(node_cell(outbound.service, outbound.node));
     Found::HalfOpen
 }
 
-/// Enters a flow that leaves from a VIP with the port that it came with, or with another where that is
-/// taken; the reason where it cannot.
+/// Enters a flow that leaves from a VIP with this port, or with another where that is taken; the reason
+/// where it cannot.
 #[inline(never)]
-pub fn with_own_port<T: Tables>(opening: &Opening, vip: Ip4, tables: &T) -> Option<DropReason> {
+pub fn with_port<T: Tables>(
+    opening: &Opening,
+    vip: Ip4,
+    first: Port,
+    tables: &T,
+) -> Option<DropReason> {
     let key = &opening.key;
     let range = Range {
         first: opening.service.first_snat_port,
         last: opening.service.last_snat_port,
     };
     let turn = range.choice(range.first.wrapping_add(spread::slot(key) as u16), 0);
-    let mut port = key.source_port;
+    let mut port = first;
     for attempts in 0..TRIES {
         match enter(opening, vip, port, tables) {
             Ok(()) => return None,

@@ -1,7 +1,7 @@
 //! TLS clients: from an address of one's choice, to a VIP.
 
 use std::{
-    io::BufReader,
+    io::{self, BufReader, ErrorKind},
     net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream},
     sync::{
         Arc, Mutex, PoisonError,
@@ -106,6 +106,16 @@ impl Connection {
         http::ask(self.stream.get_mut(), path).with_context(context)?;
         http::answer(&mut self.stream, body).with_context(context)
     }
+}
+
+/// Whether a connection has ended by a RST. One that comes before a question meets the first write of it,
+/// which rustls keeps to itself; the next write then says "broken pipe".
+pub fn was_reset(error: &anyhow::Error) -> bool {
+    let reset = [ErrorKind::ConnectionReset, ErrorKind::BrokenPipe];
+    error.chain().any(|cause| {
+        let cause = cause.downcast_ref::<io::Error>();
+        cause.is_some_and(|error| reset.contains(&error.kind()))
+    })
 }
 
 /// Connects from an address of the namespace that the calling thread is in.

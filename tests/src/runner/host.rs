@@ -1,6 +1,11 @@
 //! Runs packets through the pure logic, as `main.rs` of the eBPF crate does in the kernel.
 
-use lb_common::drop_reason::DropReason;
+use lb_common::{
+    affinity::{Affinity, AffinityKey},
+    drop_reason::DropReason,
+    flow::{FlowEntry, FlowKey},
+};
+use lb_daemon::contents::Contents;
 use lb_ebpf::{
     answer,
     apply::{apply, apply_route, icmp_error},
@@ -131,5 +136,25 @@ impl Runner for Host {
     fn flows(&self) -> (usize, usize) {
         let (established, half_open) = self.tables.entries();
         (established / 2, half_open / 2)
+    }
+
+    fn visit_flows(&self, visit: &mut dyn FnMut(&FlowKey, &FlowEntry)) {
+        let flows = self.tables.established().into_iter();
+        for (key, entry) in flows.chain(self.tables.half_open_entries()) {
+            visit(&key, &entry);
+        }
+    }
+
+    fn hold(&mut self, contents: Contents) {
+        self.tables.contents = contents;
+    }
+
+    fn keep_client(&mut self, key: &AffinityKey, affinity: &Affinity) {
+        let mut affinities = self.tables.affinities.borrow_mut();
+        affinities.insert(*key, *affinity);
+    }
+
+    fn now(&self) -> u32 {
+        self.now
     }
 }

@@ -5,11 +5,14 @@ use std::{fs, process::Command};
 
 use aya::programs::{TestRun as _, TestRunOptions};
 use lb_common::{
+    affinity::{Affinity, AffinityKey},
     drop_reason::{ANSWERED_CELL, DropReason},
+    flow::{FlowEntry, FlowKey},
     interface::Interface,
     net::{Ip4, Mac},
 };
 use lb_daemon::{
+    clock,
     contents::{self, Contents},
     datapath::{Attached, Datapath, FlowTable, Sizes},
     network,
@@ -22,6 +25,7 @@ use super::{NEIGHBOURS, Outcome, Port, Runner, contents};
 pub struct Kernel {
     /// The data path.
     pub datapath: Datapath,
+    contents: Contents,
     /// The counters after the latest packet: reading them takes longer than the packet.
     verdicts: Vec<u64>,
     _attached: Vec<Attached>,
@@ -46,15 +50,12 @@ impl Kernel {
             half_open: plan.limits.max_half_open,
         };
         let mut datapath = Datapath::load(sizes, None).unwrap_or_else(|error| panic!("{error}"));
-        for change in contents::difference(&Contents::default(), &contents) {
-            datapath
-                .apply(&change)
-                .unwrap_or_else(|error| panic!("{error}"));
-        }
+        fill(&mut datapath, &Contents::default(), &contents);
         let attached = Port::ALL.map(|port| attach(&mut datapath, port)).into();
         let verdicts = verdicts(&datapath);
         Self {
             datapath,
+            contents,
             verdicts,
             _attached: attached,
         }
@@ -64,6 +65,14 @@ impl Kernel {
     fn count(&mut self) -> Vec<u64> {
         let now = verdicts(&self.datapath);
         std::mem::replace(&mut self.verdicts, now)
+    }
+}
+
+fn fill(datapath: &mut Datapath, before: &Contents, after: &Contents) {
+    for change in contents::difference(before, after) {
+        datapath
+            .apply(&change)
+            .unwrap_or_else(|error| panic!("{error}"));
     }
 }
 
@@ -179,6 +188,28 @@ impl Runner for Kernel {
             entries / 2
         };
         (count(FlowTable::Established), count(FlowTable::HalfOpen))
+    }
+
+    fn visit_flows(&self, visit: &mut dyn FnMut(&FlowKey, &FlowEntry)) {
+        for table in [FlowTable::Established, FlowTable::HalfOpen] {
+            self.datapath
+                .walk_flows(table, &mut *visit)
+                .unwrap_or_else(|error| panic!("{error}"));
+        }
+    }
+
+    fn hold(&mut self, contents: Contents) {
+        fill(&mut self.datapath, &self.contents, &contents);
+        self.contents = contents;
+    }
+
+    fn keep_client(&mut self, key: &AffinityKey, affinity: &Affinity) {
+        let kept = self.datapath.set_affinity(key, affinity);
+        assert!(kept.unwrap_or_else(|error| panic!("{error}")), "no room");
+    }
+
+    fn now(&self) -> u32 {
+        clock::now()
     }
 }
 

@@ -7,6 +7,7 @@ use std::{
 };
 
 use lb_common::{
+    affinity::{Affinity, AffinityKey},
     event::Event,
     flow::{FlowCell, FlowEntry, FlowKey, HalfOpenEntry},
     fragment::{FragmentKey, FragmentPorts},
@@ -30,7 +31,8 @@ use super::{NEIGHBOURS, Port, flow_memory::FlowMemory};
 
 /// Plain collections with the sizes of a configuration.
 pub struct PlainTables {
-    contents: Contents,
+    /// What the daemon has written.
+    pub contents: Contents,
     half_open_capacity: usize,
     established: FlowMemory,
     half_open: RefCell<HashMap<FlowKey, PlainHalfOpen>>,
@@ -41,6 +43,8 @@ pub struct PlainTables {
     routes: RefCell<HashMap<(Ip4, u8), CachedRoute>>,
     transactions: RefCell<HashMap<Transaction, u32>>,
     fragments: RefCell<HashMap<FragmentKey, FragmentPorts>>,
+    /// Clients that stay with nodes that drain.
+    pub affinities: RefCell<HashMap<AffinityKey, Affinity>>,
     loads: RefCell<HashMap<u32, u64>>,
     answers: RefCell<AnswerBudget>,
     /// Packets that passed although no rule names them.
@@ -103,6 +107,7 @@ impl PlainTables {
             routes: RefCell::default(),
             transactions: RefCell::default(),
             fragments: RefCell::default(),
+            affinities: RefCell::default(),
             loads: RefCell::default(),
             answers: RefCell::default(),
             observed: Cell::new(0),
@@ -211,6 +216,10 @@ impl Tables for PlainTables {
     fn ring_slot(&self, service: u16, slot: u32) -> Option<u8> {
         let ring = self.contents.rings.get(&service)?;
         ring.slots.get(slot as usize).copied()
+    }
+
+    fn affinity(&self, key: &AffinityKey) -> Option<Affinity> {
+        self.affinities.borrow().get(key).copied()
     }
 
     fn node(&self, cell: u32) -> Option<Node> {

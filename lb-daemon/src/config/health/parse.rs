@@ -23,6 +23,8 @@ const INTERVAL: &str =
 const TIMEOUT: &str =
     "a time from 10ms to 1h, such as \"500ms\", \"1s\" or a whole number of seconds";
 const CALM: &str = "a time from 0s to 1d, such as \"1m\" or a whole number of seconds";
+const DRAIN_TIMEOUT: &str =
+    "a time in whole seconds from 0s to 1d, such as \"5m\" or a whole number of seconds";
 const DAY: Duration = Duration::from_hours(24);
 const HOUR: Duration = Duration::from_hours(1);
 
@@ -170,6 +172,10 @@ fn settings(
             _ => None,
         })
     });
+    let drain_timeout = section
+        .take("drain_timeout")
+        .and_then(|value| whole_seconds(&value, problems))
+        .unwrap_or(general.drain_timeout);
     let settings = Settings {
         interval,
         timeout,
@@ -178,8 +184,18 @@ fn settings(
         calm,
         on_all_down: on_all_down.unwrap_or(general.on_all_down),
         on_node_down: on_node_down.unwrap_or(general.on_node_down),
+        drain_timeout,
     };
     (settings, has_timeout)
+}
+
+/// A time that the data path knows: its clock has seconds.
+fn whole_seconds(value: &Value, problems: &mut Vec<Problem>) -> Option<Duration> {
+    let time = time(value).filter(|time| time.subsec_nanos() == 0 && *time <= DAY);
+    if time.is_none() {
+        value.not(DRAIN_TIMEOUT, problems);
+    }
+    time
 }
 
 fn duration(
@@ -188,13 +204,16 @@ fn duration(
     wanted: &str,
     problems: &mut Vec<Problem>,
 ) -> Option<Duration> {
-    let duration = value
+    let time = time(value).filter(|time| range.contains(time));
+    if time.is_none() {
+        value.not(wanted, problems);
+    }
+    time
+}
+
+fn time(value: &Value) -> Option<Duration> {
+    value
         .integer()
         .map(Duration::from_secs)
         .or_else(|| humantime::parse_duration(value.text()?).ok())
-        .filter(|duration| range.contains(duration));
-    if duration.is_none() {
-        value.not(wanted, problems);
-    }
-    duration
 }

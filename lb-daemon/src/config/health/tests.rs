@@ -112,6 +112,14 @@ fn single_values() {
             &format!("21: health.fall: 101 is not {COUNT}"),
         ),
         (
+            "[health]\ndrain_timeout = \"500ms\"",
+            "21: health.drain_timeout: \"500ms\" is not a time in whole seconds from 0s to 1d, such as \"5m\" or a whole number of seconds",
+        ),
+        (
+            "[health]\ndrain_timeout = \"25h\"",
+            "21: health.drain_timeout: \"25h\" is not a time in whole seconds from 0s to 1d, such as \"5m\" or a whole number of seconds",
+        ),
+        (
             "[health]\ncalm = \"25h\"",
             "21: health.calm: \"25h\" is not a time from 0s to 1d, such as \"1m\" or a whole number of seconds",
         ),
@@ -181,7 +189,7 @@ fn values_of_a_service() {
         ),
         (
             "name = \"web\"\nenabled = false",
-            "22: health.services[0].enabled: unknown key \"enabled\"; known here are name, check, tls, server_name, ca, path, status, gate, interval, timeout, rise, fall, calm, on_all_down, on_node_down",
+            "22: health.services[0].enabled: unknown key \"enabled\"; known here are name, check, tls, server_name, ca, path, status, gate, interval, timeout, rise, fall, calm, on_all_down, on_node_down, drain_timeout",
         ),
         (
             "name = \"web\"\ninterval = \"1s\"\ntimeout = \"2s\"",

@@ -110,7 +110,7 @@ fn fail_over(arrangements: Arrangements) -> Result<ExitCode> {
         let taken = failover::run(&mut lab, show)?;
         steps.extend(taken.into_iter().map(|step| (arrangement, step)));
     }
-    println!("\n{}", failover::table(&steps));
+    println!("\n{}\n{}", failover::table(&steps), failover::LEGEND);
     Ok(ExitCode::SUCCESS)
 }
 

@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    io::ErrorKind,
     net::{SocketAddrV4, UdpSocket},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -15,9 +14,10 @@ use std::{
 use anyhow::Result;
 use rustls::ClientConfig;
 
+use super::new_flows;
 use crate::lab::{
     Lab,
-    clients::Connection,
+    clients::{Connection, was_reset},
     namespace::Entrance,
     plan::{Host, NODES, Side, vip},
 };
@@ -34,7 +34,8 @@ const STREAMS: u8 = 4;
 const PACE: Duration = Duration::from_millis(4);
 /// How long a packet, or the opening of a connection, may be on its way.
 pub const ON_THE_WAY: Duration = Duration::from_millis(300);
-const ACCESS: SocketAddrV4 = SocketAddrV4::new(vip::ACCESS, 443);
+/// What is asked.
+pub(super) const ACCESS: SocketAddrV4 = SocketAddrV4::new(vip::ACCESS, 443);
 const AV: SocketAddrV4 = SocketAddrV4::new(vip::AV, 3478);
 
 /// What clients noticed.
@@ -42,8 +43,8 @@ const AV: SocketAddrV4 = SocketAddrV4::new(vip::AV, 3478);
 pub struct Noticed {
     /// New connections.
     pub opened: u32,
-    /// When each node got its last one.
-    last: BTreeMap<String, Instant>,
+    /// When each node got its last new flow, answered or not.
+    pub(super) last: BTreeMap<String, Instant>,
     /// Connections that were held and have been reset.
     pub reset: u32,
     /// Connections that were held and have ended in any other way.
@@ -59,7 +60,7 @@ impl Noticed {
         self.packets.saturating_sub(self.answered)
     }
 
-    /// When a node got its last new connection.
+    /// When a node got its last new flow.
     pub fn last_flow_to(&self, node: &str) -> Option<Instant> {
         self.last.get(node).copied()
     }
@@ -95,6 +96,13 @@ impl Load {
         let (holder, tls) = (clients.try_clone()?, Arc::clone(&lab.tls));
         load.spawn(holder, move |load| {
             hold(load, &tls);
+            Ok(())
+        });
+        let opener = clients.try_clone()?;
+        load.spawn(opener, |load| new_flows::open(load, 70));
+        let (watcher, edgelb) = (clients.try_clone()?, lab.edgelb.instance.clone());
+        load.spawn(watcher, move |load| {
+            new_flows::watch(load, &edgelb);
             Ok(())
         });
         for (number, node) in NODES.iter().enumerate() {
@@ -157,20 +165,20 @@ impl Drop for Load {
 }
 
 /// What the threads share.
-struct Shared {
+pub(super) struct Shared {
     running: Arc<AtomicBool>,
     sending: Arc<AtomicBool>,
-    noticed: Arc<Mutex<Noticed>>,
+    pub(super) noticed: Arc<Mutex<Noticed>>,
     failures: Arc<Mutex<Vec<Instant>>>,
 }
 
 impl Shared {
-    fn runs(&self) -> bool {
+    pub(super) fn runs(&self) -> bool {
         self.running.load(Ordering::Relaxed)
     }
 }
 
-fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+pub(super) fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
     shared.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -180,11 +188,7 @@ fn open(load: &Shared, client: u8, tls: &Arc<ClientConfig>) {
     while load.runs() {
         let begun = Instant::now();
         match Connection::open(from, ACCESS, tls).and_then(|mut connection| connection.who()) {
-            Ok(who) => {
-                let mut noticed = lock(&load.noticed);
-                noticed.opened += 1;
-                noticed.last.insert(who.node, Instant::now());
-            }
+            Ok(_) => lock(&load.noticed).opened += 1,
             Err(_) => lock(&load.failures).push(begun),
         }
     }
@@ -205,12 +209,8 @@ fn hold(load: &Shared, tls: &Arc<ClientConfig>) {
                 continue;
             };
             if let Err(error) = connection.who() {
-                let was_reset = error.chain().any(|cause| {
-                    let io = cause.downcast_ref::<std::io::Error>();
-                    io.is_some_and(|error| error.kind() == ErrorKind::ConnectionReset)
-                });
                 let mut noticed = lock(&load.noticed);
-                if was_reset {
+                if was_reset(&error) {
                     noticed.reset += 1;
                 } else {
                     noticed.lost += 1;
