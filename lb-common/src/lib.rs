@@ -8,6 +8,7 @@
 // The data path compiles these into one BPF program; a call would cost it a stack frame.
 #![allow(clippy::inline_always)]
 
+pub mod bench_packet;
 pub mod counters;
 pub mod drop_reason;
 pub mod event;
