@@ -6,5 +6,6 @@
 
 pub mod figures;
 pub mod options;
+pub mod packet;
 pub mod report;
 pub mod target;

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Unit {
     /// ns per packet.
     NanosecondsPerPacket,
+    /// ns per flow that is opened.
+    NanosecondsPerFlow,
     /// Events per packet, such as cache misses.
     PerPacket,
     /// Million packets per second.
@@ -37,6 +39,7 @@ impl Unit {
     pub const fn symbol(self) -> &'static str {
         match self {
             Self::NanosecondsPerPacket => "ns/packet",
+            Self::NanosecondsPerFlow => "ns/flow",
             Self::PerPacket => "per packet",
             Self::MegapacketsPerSecond => "Mpps",
             Self::PerSecond => "1/s",

@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 use lb_tests::{
-    bench::{figures::Run, options::Options, report},
+    bench::{figures::Run, options::Options, packet, report},
     lab::supervisor,
 };
 
@@ -45,6 +45,8 @@ struct Cli {
 enum Part {
     /// Everything.
     All,
+    /// What single packets cost, by the way that they take and by the number of flows.
+    Packet,
 }
 
 fn rounds(text: &str) -> Result<usize, String> {
@@ -87,8 +89,10 @@ fn bench(cli: &Cli) -> Result<ExitCode> {
 }
 
 /// Runs the parts that are asked for, one after the other: each appends to `run`.
-#[expect(clippy::unnecessary_wraps, reason = "there is no part yet")]
-fn measure(_part: Part, _options: &Options, _run: &mut Run) -> Result<()> {
+fn measure(part: Part, options: &Options, run: &mut Run) -> Result<()> {
+    if matches!(part, Part::All | Part::Packet) {
+        packet::run(options, run)?;
+    }
     Ok(())
 }
 

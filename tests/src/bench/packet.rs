@@ -1,0 +1,136 @@
+//! `packet`: what one packet costs, by the way that it takes through edgelb and by the number of flows,
+//! beside the floors (`BPF_PROG_TEST_RUN`).
+
+mod bed;
+mod opening;
+mod pool;
+mod programs;
+mod samples;
+mod tcp;
+mod traffic;
+mod udp;
+
+use std::thread;
+
+use anyhow::{Context as _, Result, anyhow};
+
+use self::samples::{Samples, floor};
+use super::{
+    figures::{Run, Section, Unit},
+    options::Options,
+    target::{Limit, Target},
+};
+
+/// Numbers of flows that are measured at.
+const FLOWS: [u64; 5] = [1, 1_000, 65_536, 262_144, 1_000_000];
+
+const TCP: &str = "packet, TCP";
+const UDP: &str = "packet, UDP";
+
+/// How long and how often each path is measured.
+#[derive(Clone, Copy, Debug)]
+struct Effort {
+    /// How often.
+    rounds: usize,
+    /// Packets in a round, at least.
+    packets: usize,
+    /// Flows that are opened at a time.
+    batch: usize,
+}
+
+/// Measures everything and says what it means.
+pub fn run(options: &Options, run: &mut Run) -> Result<()> {
+    let effort = Effort {
+        rounds: options.rounds_or(7),
+        packets: if options.quick { 5_000 } else { 200_000 },
+        batch: if options.quick { 512 } else { 16_384 },
+    };
+    let flows = options.flows_or(&FLOWS, &[1, 1_000]);
+    for (name, about, measure) in [
+        (
+            TCP,
+            "CPU time of a 64-byte frame, in random order of the flows: the driver writes the frame and calls \
+             the program. Flows are TCP behind source NAT.",
+            tcp::measure as Measure,
+        ),
+        (
+            UDP,
+            "The same with flows of UDP without source NAT, beside floors of their own.",
+            udp::measure as Measure,
+        ),
+    ] {
+        let mut raw = Section::new(name, about);
+        let mut net = Section::new(
+            format!("{name}, net"),
+            "The same less what the driver itself takes at this number of flows, round by round.",
+        );
+        for &flows in &flows {
+            options.progress(&format!("{name}, {flows} flows"));
+            let samples = apart(move || measure(flows, &effort))
+                .with_context(|| format!("{name}, {flows} flows"))?;
+            samples.add_to(&mut raw, &mut net, flows);
+        }
+        raw.compare_to(floor::CLASSIC);
+        net.compare_to(floor::CLASSIC);
+        run.sections.extend([raw, net]);
+    }
+    run.targets.extend(targets(run));
+    Ok(())
+}
+
+type Measure = fn(u64, &Effort) -> Result<Samples>;
+
+/// Runs `work` on a thread of its own: it moves into a network namespace that goes with the thread.
+fn apart<R: Send>(work: impl FnOnce() -> Result<R> + Send) -> Result<R> {
+    thread::scope(|scope| {
+        let worker = scope.spawn(work);
+        // It has said why on standard error.
+        worker.join().map_err(|_| anyhow!("the test bed failed"))?
+    })
+}
+
+fn targets(run: &Run) -> Vec<Target> {
+    let ratios = |section: &str, name: &str, base: &str| -> Vec<f64> {
+        let section = run.section(section);
+        let rows = section.into_iter().flat_map(|section| {
+            let rows = section.named(name);
+            rows.filter_map(|row| section.ratio(name, base, row.flows))
+        });
+        rows.collect()
+    };
+    let hits = |section: &str| {
+        let hits = [tcp::TO_NODE, tcp::TO_CLIENT];
+        hits.map(|hit| ratios(section, hit, floor::CLASSIC))
+            .concat()
+    };
+    let net = format!("{TCP}, net");
+    [
+        Target::of(
+            "established snat hit, beside parse + look-up + rewrite",
+            Limit::AtMost(1.25),
+            Unit::Times,
+            hits(TCP),
+        ),
+        Target::of(
+            "the same, net of the driver",
+            Limit::AtMost(1.25),
+            Unit::Times,
+            hits(&net),
+        ),
+        Target::of(
+            "new TCP flow, beside a hit",
+            Limit::AtMost(6.0),
+            Unit::Times,
+            ratios(TCP, tcp::SYN, tcp::TO_NODE),
+        ),
+        Target::of(
+            "the same, net of the driver",
+            Limit::AtMost(6.0),
+            Unit::Times,
+            ratios(&net, tcp::SYN, tcp::TO_NODE),
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
