@@ -5,6 +5,7 @@
 //! that was not measured under the conditions that it claims is an error, never reported.
 
 pub mod figures;
+pub mod memory;
 pub mod options;
 pub mod packet;
 pub mod report;

@@ -1,13 +1,13 @@
 //! `packet`: what one packet costs, by the way that it takes through edgelb and by the number of flows,
 //! beside the floors (`BPF_PROG_TEST_RUN`).
 
-mod bed;
-mod opening;
-mod pool;
-mod programs;
+pub mod bed;
+pub mod opening;
+pub mod pool;
+pub mod programs;
 mod samples;
 mod tcp;
-mod traffic;
+pub mod traffic;
 mod udp;
 
 use std::thread;

@@ -99,8 +99,20 @@ pub fn index(port: Port) -> u32 {
     nix::net::if_::if_nametoindex(port.name()).unwrap_or_else(|error| panic!("{port:?}: {error}"))
 }
 
-/// Real interfaces with permanent neighbours: nothing is sent on them.
+/// Makes the interfaces in the calling thread's namespace.
 fn interfaces(neighbours: &[Neighbour]) {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let file = folder.path().join("batch");
+    fs::write(&file, script(neighbours)).unwrap_or_else(|error| panic!("{error}"));
+    let status = Command::new("ip").arg("-batch").arg(&file).status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "ip -batch failed"
+    );
+}
+
+/// Lines of `ip` that make real interfaces with permanent neighbours: nothing is sent on them.
+pub fn script(neighbours: &[Neighbour]) -> String {
     let mut script = String::from("link set lo up\n");
     for port in Port::ALL {
         let name = port.name();
@@ -118,15 +130,7 @@ fn interfaces(neighbours: &[Neighbour]) {
             known.port.name()
         );
     }
-    script += "route add default via 192.0.2.254\n";
-    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
-    let file = folder.path().join("batch");
-    fs::write(&file, script).unwrap_or_else(|error| panic!("{error}"));
-    let status = Command::new("ip").arg("-batch").arg(&file).status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "ip -batch failed"
-    );
+    script + "route add default via 192.0.2.254\n"
 }
 
 fn hex(mac: [u8; 6]) -> String {

@@ -3,7 +3,7 @@
 use std::{ops::Range, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use aya::programs::{TestRun as _, TestRunOptions};
+use aya::programs::{TestRun as _, TestRunOptions, Xdp};
 use lb_common::{
     bench_packet::{TEMPLATE, names},
     drop_reason::{DropReason, ROUTED_CELL},
@@ -14,13 +14,16 @@ use super::{
     pool,
     programs::{Programs, Template},
     samples::floor,
+    traffic::addresses,
 };
 use crate::runner::{
-    Port, contents,
+    Port, Runner as _, contents,
     kernel::{Kernel, index, received},
 };
 
+// enum xdp_action.
 const XDP_TX: u32 = 3;
+const XDP_REDIRECT: u32 = 4;
 
 /// Packets that the kernel sends by itself while something is measured (IPv6 on the interfaces), at most.
 const NOISE: u64 = 64;
@@ -103,25 +106,19 @@ impl Bed {
         self.free = range.start;
     }
 
+    /// Makes sure that there are so many flows, all of them confirmed.
+    pub fn holds(&self, flows: usize) -> Result<()> {
+        let (confirmed, half_open) = self.kernel.flows();
+        ensure!(
+            (confirmed, half_open) == (flows, 0),
+            "of {flows} flows {confirmed} are confirmed and {half_open} half-open"
+        );
+        Ok(())
+    }
+
     /// Sends one frame through edgelb: what it becomes.
     pub fn send(&mut self, at: Port, frame: &Template) -> Result<Template> {
-        let mut out = [0; TEMPLATE];
-        let context = received(frame.len(), index(at));
-        let program = self.kernel.datapath.program()?;
-        let result = program.test_run(TestRunOptions {
-            data_in: Some(frame),
-            data_out: Some(&mut out),
-            ctx_in: Some(&context),
-            ..TestRunOptions::new()
-        })?;
-        // enum xdp_action: tx, redirect.
-        ensure!(
-            matches!(result.return_value, 3 | 4),
-            "not sent on but {}: {:?}",
-            result.return_value,
-            super::traffic::addresses(frame)
-        );
-        Ok(out)
+        send(self.kernel.datapath.program()?, index(at), frame)
     }
 
     /// Runs packets of a path, the first of them its first; `unmeasured` of them come before those that
@@ -193,6 +190,25 @@ impl Bed {
         );
         Ok(())
     }
+}
+
+/// Sends one frame through edgelb's program: what it becomes.
+pub fn send(program: &Xdp, interface: u32, frame: &Template) -> Result<Template> {
+    let mut out = [0; TEMPLATE];
+    let context = received(frame.len(), interface);
+    let result = program.test_run(TestRunOptions {
+        data_in: Some(frame),
+        data_out: Some(&mut out),
+        ctx_in: Some(&context),
+        ..TestRunOptions::new()
+    })?;
+    ensure!(
+        matches!(result.return_value, XDP_TX | XDP_REDIRECT),
+        "not sent on but {}: {:?}",
+        result.return_value,
+        addresses(frame)
+    );
+    Ok(out)
 }
 
 /// A time in nanoseconds.

@@ -32,6 +32,7 @@ pub fn measure(flows: u64, effort: &Effort) -> Result<Samples> {
     let templates = SERIES * flows + batch;
     let mut bed = Bed::new(room as u32, 4 * batch as u32, templates)?;
     let open = shuffled(UDP.fill(&mut bed, flows, batch)?);
+    bed.holds(flows)?;
     fill_floor(&mut bed, &open, Says::Datagram)?;
     let paths = paths(&mut bed, &open)?;
     agrees(&mut bed, &paths)?;

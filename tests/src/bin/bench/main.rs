@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 use lb_tests::{
-    bench::{figures::Run, options::Options, packet, report},
+    bench::{figures::Run, memory, options::Options, packet, report},
     lab::supervisor,
 };
 
@@ -47,6 +47,8 @@ enum Part {
     All,
     /// What single packets cost, by the way that they take and by the number of flows.
     Packet,
+    /// What flows take of the kernel's memory and of the daemon's, and the daemon's time for all of them.
+    Memory,
 }
 
 fn rounds(text: &str) -> Result<usize, String> {
@@ -92,6 +94,9 @@ fn bench(cli: &Cli) -> Result<ExitCode> {
 fn measure(part: Part, options: &Options, run: &mut Run) -> Result<()> {
     if matches!(part, Part::All | Part::Packet) {
         packet::run(options, run)?;
+    }
+    if matches!(part, Part::All | Part::Memory) {
+        memory::run(options, run)?;
     }
     Ok(())
 }
