@@ -2,6 +2,7 @@
 //! beside the floors (`BPF_PROG_TEST_RUN`).
 
 pub mod bed;
+mod counters;
 pub mod opening;
 pub mod pool;
 pub mod programs;
@@ -38,47 +39,72 @@ struct Effort {
     batch: usize,
 }
 
+/// Flows of one kind.
+struct Kind {
+    /// Name of the sections.
+    name: &'static str,
+    /// What is measured.
+    about: &'static str,
+    /// Measures it at a number of flows.
+    measure: fn(u64, &Effort) -> Result<Samples>,
+}
+
+const KINDS: [Kind; 2] = [
+    Kind {
+        name: TCP,
+        about: "CPU time of a 64-byte frame, in random order of the flows: the driver writes the frame and calls \
+                the program. Flows are TCP behind source NAT.",
+        measure: tcp::measure,
+    },
+    Kind {
+        name: UDP,
+        about: "The same with flows of UDP without source NAT, beside floors of their own.",
+        measure: udp::measure,
+    },
+];
+
 /// Measures everything and says what it means.
 pub fn run(options: &Options, run: &mut Run) -> Result<()> {
-    let effort = Effort {
-        rounds: options.rounds_or(7),
-        packets: if options.quick { 5_000 } else { 200_000 },
-        batch: if options.quick { 512 } else { 16_384 },
-    };
-    let flows = options.flows_or(&FLOWS, &[1, 1_000]);
-    for (name, about, measure) in [
-        (
-            TCP,
-            "CPU time of a 64-byte frame, in random order of the flows: the driver writes the frame and calls \
-             the program. Flows are TCP behind source NAT.",
-            tcp::measure as Measure,
-        ),
-        (
-            UDP,
-            "The same with flows of UDP without source NAT, beside floors of their own.",
-            udp::measure as Measure,
-        ),
-    ] {
-        let mut raw = Section::new(name, about);
-        let mut net = Section::new(
-            format!("{name}, net"),
-            "The same less what the driver itself takes at this number of flows, round by round.",
-        );
-        for &flows in &flows {
-            options.progress(&format!("{name}, {flows} flows"));
-            let samples = apart(move || measure(flows, &effort))
-                .with_context(|| format!("{name}, {flows} flows"))?;
-            samples.add_to(&mut raw, &mut net, flows);
-        }
-        raw.compare_to(floor::CLASSIC);
-        net.compare_to(floor::CLASSIC);
-        run.sections.extend([raw, net]);
+    for kind in &KINDS {
+        run.sections.extend(sections(options, kind)?);
     }
     run.targets.extend(targets(run));
     Ok(())
 }
 
-type Measure = fn(u64, &Effort) -> Result<Samples>;
+/// Measures all paths at all numbers of flows.
+fn sections(options: &Options, kind: &Kind) -> Result<Vec<Section>> {
+    let effort = Effort {
+        rounds: options.rounds_or(7),
+        packets: if options.quick { 5_000 } else { 200_000 },
+        batch: if options.quick { 512 } else { 16_384 },
+    };
+    let mut raw = Section::new(kind.name, kind.about);
+    let mut net = Section::new(
+        format!("{}, net", kind.name),
+        "The same less what the driver itself takes at this number of flows, round by round.",
+    );
+    let mut events = Section::new(
+        format!("{}, counters", kind.name),
+        "What the processor counts per packet in the same runs, the driver included.",
+    );
+    for flows in options.flows_or(&FLOWS, &[1, 1_000]) {
+        let what = format!("{}, {flows} flows", kind.name);
+        options.progress(&what);
+        let samples = apart(|| (kind.measure)(flows, &effort)).context(what)?;
+        samples.add_to(&mut raw, &mut net, flows);
+        samples.add_events_to(&mut events, flows);
+    }
+    raw.compare_to(floor::CLASSIC);
+    net.compare_to(floor::CLASSIC);
+    if events.rows.is_empty() {
+        raw.note(
+            "This machine gives no access to its performance counters: no cycles, instructions and cache misses.",
+        );
+        return Ok(vec![raw, net]);
+    }
+    Ok(vec![raw, net, events])
+}
 
 /// Runs `work` on a thread of its own: it moves into a network namespace that goes with the thread.
 fn apart<R: Send>(work: impl FnOnce() -> Result<R> + Send) -> Result<R> {

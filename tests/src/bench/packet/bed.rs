@@ -68,6 +68,15 @@ pub enum Expected {
     Floor(&'static str),
 }
 
+/// What one packet came to.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// CPU time (ns).
+    pub nanoseconds: f64,
+    /// What the processor has counted, where it does.
+    pub events: Vec<(&'static str, f64)>,
+}
+
 /// The counters of the data path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Census {
@@ -122,8 +131,8 @@ impl Bed {
     }
 
     /// Runs packets of a path, the first of them its first; `unmeasured` of them come before those that
-    /// count, and warm the caches. Returns the time of a packet (ns).
-    pub fn measure(&mut self, path: &Path, unmeasured: usize, packets: usize) -> Result<f64> {
+    /// count, and warm the caches. Returns what one packet came to.
+    pub fn measure(&mut self, path: &Path, unmeasured: usize, packets: usize) -> Result<Measured> {
         self.choose(path.expected)?;
         let (first, count) = (path.templates.start, path.templates.len());
         self.programs.rewind(first, count)?;
@@ -135,13 +144,20 @@ impl Bed {
         let ran = self.programs.run(at, packets)?;
         self.check(path, packets as u64, ran.action, &before)
             .with_context(|| path.name)?;
-        Ok(nanoseconds(ran.took) / packets as f64)
+        let each = |all: f64| all / packets as f64;
+        let counted = ran.counted.into_iter();
+        Ok(Measured {
+            nanoseconds: each(nanoseconds(ran.took)),
+            events: counted
+                .map(|(event, count)| (event, each(count as f64)))
+                .collect(),
+        })
     }
 
     /// Runs every packet of a path once. Returns the time of all (ns).
     pub fn once(&mut self, path: &Path) -> Result<f64> {
         let packets = path.templates.len();
-        Ok(self.measure(path, 0, packets)? * packets as f64)
+        Ok(self.measure(path, 0, packets)?.nanoseconds * packets as f64)
     }
 
     fn choose(&mut self, expected: Expected) -> Result<()> {

@@ -17,6 +17,7 @@ use nix::{
     time::{ClockId, clock_gettime},
 };
 
+use super::counters::Counters;
 use crate::runner::kernel::received;
 
 /// The objects of the build; see `build.rs`.
@@ -44,15 +45,19 @@ pub struct Programs {
     under_test: ProgramArray<MapData>,
     classic: HashMap<MapData, Plain<ClassicKey>, Plain<ClassicEntry>>,
     templates: Templates,
+    /// Where the machine has them.
+    counters: Option<Counters>,
 }
 
 /// What a run of many packets came to.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Ran {
     /// What the last packet came to: `enum xdp_action`.
     pub action: u32,
     /// CPU time of all packets.
     pub took: Duration,
+    /// What the processor has counted for all packets, where it does.
+    pub counted: Vec<(&'static str, u64)>,
 }
 
 impl Programs {
@@ -82,6 +87,7 @@ impl Programs {
             under_test: take(names::UNDER_TEST)?.try_into()?,
             classic: take(names::CLASSIC)?.try_into()?,
             templates: Templates::map(take(names::TEMPLATES)?.try_into()?, templates)?,
+            counters: Counters::of_processor().ok(),
             ebpf,
         })
     }
@@ -146,6 +152,9 @@ impl Programs {
         let driver = program(&mut self.ebpf, names::DRIVER)?;
         let frame = [0; TEMPLATE];
         let context = received(frame.len(), interface);
+        if let Some(counters) = &mut self.counters {
+            counters.start()?;
+        }
         let before = cpu_time()?;
         let result = driver
             .test_run(TestRunOptions {
@@ -155,9 +164,12 @@ impl Programs {
                 ..TestRunOptions::new()
             })
             .context("test run")?;
+        let took = cpu_time()?.saturating_sub(before);
+        let counters = self.counters.as_mut();
         Ok(Ran {
             action: result.return_value,
-            took: cpu_time()?.saturating_sub(before),
+            took,
+            counted: counters.map_or(Ok(Vec::new()), Counters::stop)?,
         })
     }
 }

@@ -1,5 +1,8 @@
 //! The samples of all paths at one number of flows.
 
+use std::collections::BTreeMap;
+
+use super::bed::Measured;
 use crate::bench::figures::{Section, Unit};
 
 /// Names of the floors.
@@ -16,6 +19,8 @@ pub mod floor {
 #[derive(Debug, Default)]
 pub struct Samples {
     paths: Vec<(&'static str, Kind, Vec<f64>)>,
+    /// By path and event.
+    events: BTreeMap<(&'static str, &'static str), Vec<f64>>,
 }
 
 /// What a sample is the time of.
@@ -34,6 +39,22 @@ impl Samples {
         match known {
             Some((.., samples)) => samples.push(nanoseconds),
             None => self.paths.push((path, kind, vec![nanoseconds])),
+        }
+    }
+
+    /// Adds what one packet of a path came to.
+    pub fn add_packet(&mut self, path: &'static str, measured: &Measured) {
+        self.add(path, Kind::Packet, measured.nanoseconds);
+        for (event, count) in &measured.events {
+            self.events.entry((path, event)).or_default().push(*count);
+        }
+    }
+
+    /// Adds what the processor has counted to a section.
+    pub fn add_events_to(&self, section: &mut Section, flows: u64) {
+        for ((path, event), samples) in &self.events {
+            let name = format!("{path}: {event}");
+            section.add(&name, Some(flows), Unit::PerPacket, samples);
         }
     }
 
@@ -62,6 +83,24 @@ impl Samples {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_the_processor_counts_is_shown_by_path_and_event() {
+        let mut samples = Samples::default();
+        for cycles in [300.0, 320.0] {
+            samples.add_packet(
+                "hit",
+                &Measured {
+                    nanoseconds: 100.0,
+                    events: vec![("cycles", cycles)],
+                },
+            );
+        }
+        let mut section = Section::default();
+        samples.add_events_to(&mut section, 7);
+        let row = section.row("hit: cycles", Some(7)).expect("a row");
+        assert_eq!((row.value.median, row.unit), (310.0, Unit::PerPacket));
+    }
 
     #[test]
     fn the_driver_is_taken_off_once_per_packet_and_round_by_round() {

@@ -46,7 +46,7 @@ pub fn measure(flows: u64, effort: &Effort) -> Result<Samples> {
     for round in 0..effort.rounds {
         for path in &paths {
             let warm = flows.min(effort.packets);
-            samples.add(path.name, Kind::Packet, bed.measure(path, warm, packets)?);
+            samples.add_packet(path.name, &bed.measure(path, warm, packets)?);
         }
         open_new(&mut bed, &newcomers(flows, round, batch), &mut samples)?;
     }

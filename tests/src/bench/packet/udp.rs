@@ -42,7 +42,7 @@ pub fn measure(flows: u64, effort: &Effort) -> Result<Samples> {
     for round in 0..effort.rounds {
         for path in &paths {
             let warm = flows.min(effort.packets);
-            samples.add(path.name, Kind::Packet, bed.measure(path, warm, packets)?);
+            samples.add_packet(path.name, &bed.measure(path, warm, packets)?);
         }
         ask(&mut bed, &stun, round, effort, &mut samples)?;
         let stun = Opening {
@@ -124,7 +124,7 @@ fn ask(
             templates: first + window.start..first + window.end,
             ..path.clone()
         };
-        samples.add(path.name, Kind::Packet, bed.measure(&some, 0, packets)?);
+        samples.add_packet(path.name, &bed.measure(&some, 0, packets)?);
     }
     Ok(())
 }
