@@ -1,4 +1,5 @@
-//! Plots of figures against the number of flows.
+//! Plots of figures against the number of flows, both logarithmic: the same ratio is the same distance
+//! everywhere.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,9 @@ use plotters::prelude::*;
 
 use crate::bench::figures::{Section, Unit, unit::grouped};
 
-const SIZE: (u32, u32) = (960, 540);
+const SIZE: (u32, u32) = (1120, 540);
+/// Width of the names of the lines, to the right of them.
+const NAMES: u32 = 280;
 
 /// A plot for each unit of a section with figures at several numbers of flows, as SVG.
 pub fn all(section: &Section) -> Result<Vec<(Unit, String)>> {
@@ -54,38 +57,37 @@ fn draw(name: &str, unit: Unit, lines: &[Line]) -> Result<String, DrawingError<'
     let points = || lines.iter().flat_map(|(_, points)| points);
     let most = points().map(|(flows, _)| *flows).max().unwrap_or(1) as f64;
     let least = points().map(|(flows, _)| *flows).min().unwrap_or(1) as f64;
-    let top = points().map(|(_, value)| *value).fold(0.0, f64::max) * 1.05;
+    let values = || points().map(|(_, value)| *value);
+    let top = values().fold(0.0, f64::max) * 1.2;
+    // What is next to nothing may come out as less than that, and has no place on a logarithmic axis.
+    let bottom = values().filter(|value| *value > 0.0).fold(top, f64::min) / 1.2;
     let mut svg = String::new();
     {
         let area = SVGBackend::with_string(&mut svg, SIZE).into_drawing_area();
         area.fill(&WHITE)?;
-        let mut chart = ChartBuilder::on(&area)
+        let (plot, beside) = area.split_horizontally(SIZE.0 - NAMES);
+        let mut chart = ChartBuilder::on(&plot)
             .caption(name, ("sans-serif", 20))
             .margin(12)
             .x_label_area_size(44)
-            .y_label_area_size(64)
-            .build_cartesian_2d((least..most).log_scale(), 0.0..top)?;
+            .y_label_area_size(70)
+            .build_cartesian_2d((least..most).log_scale(), (bottom..top).log_scale())?;
         chart
             .configure_mesh()
             .light_line_style(TRANSPARENT)
             .x_desc("flows")
             .x_label_formatter(&|flows| grouped(*flows))
             .y_desc(unit.symbol())
+            .y_label_formatter(&|value| unit.number(*value))
             .draw()?;
-        for (at, (name, points)) in lines.iter().enumerate() {
+        for ((at, (name, points)), y) in lines.iter().enumerate().zip((48..).step_by(18)) {
             let color = Palette99::pick(at).stroke_width(2);
-            let points = points.iter().map(|(flows, value)| (*flows as f64, *value));
-            chart
-                .draw_series(LineSeries::new(points, color).point_size(3))?
-                .label(*name)
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], color));
+            let points = points.iter().filter(|(_, value)| **value > 0.0);
+            let points = points.map(|(flows, value)| (*flows as f64, *value));
+            chart.draw_series(LineSeries::new(points, color).point_size(3))?;
+            beside.draw(&PathElement::new([(0, y), (18, y)], color))?;
+            beside.draw(&Text::new(*name, (26, y - 6), ("sans-serif", 12)))?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .background_style(WHITE.mix(0.85))
-            .border_style(BLACK.mix(0.3))
-            .draw()?;
         area.present()?;
     }
     Ok(svg)
