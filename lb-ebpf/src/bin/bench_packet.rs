@@ -135,8 +135,10 @@ mod program {
 
     #[inline(always)]
     fn forward(context: &XdpContext) -> Option<()> {
-        let (headers, key) = parse(context)?;
-        let entry = CLASSIC.get_ptr(&key)?;
+        let (place, key) = parse(context)?;
+        // SAFETY: it is in the frame, which nobody else has.
+        let headers = unsafe { &mut *place };
+        let entry = CLASSIC.get_ptr(key)?;
         // SAFETY: an element of a preallocated table, which stays in place until the program returns.
         let entry = unsafe { &*entry };
         let after = size_of::<Headers>();
@@ -159,11 +161,12 @@ mod program {
         Some(())
     }
 
-    /// The headers and key of a TCP or UDP packet that is no fragment and has a hop left.
+    /// Where the headers of a TCP or UDP packet are that is no fragment and has a hop left, and its key.
     #[inline(always)]
-    fn parse(context: &XdpContext) -> Option<(&mut Headers, ClassicKey)> {
+    fn parse(context: &XdpContext) -> Option<(*mut Headers, ClassicKey)> {
+        let place = at::<Headers>(context, 0)?;
         // SAFETY: `at` has seen that the frame holds it, and nobody else has the frame.
-        let headers = unsafe { &mut *at::<Headers>(context, 0)? };
+        let headers = unsafe { &*place };
         let plain = headers.ether_type == ETHER_TYPE_IPV4
             && headers.version == PLAIN_HEADER
             && headers.fragment & FRAGMENTED == 0
@@ -178,7 +181,7 @@ mod program {
             destination_port: headers.destination_port,
             protocol: u32::from(headers.protocol),
         };
-        Some((headers, key))
+        Some((place, key))
     }
 
     #[panic_handler]
