@@ -3,6 +3,7 @@
 
 pub mod bed;
 mod counters;
+mod floor;
 pub mod opening;
 pub mod pool;
 pub mod programs;
@@ -15,7 +16,7 @@ use std::thread;
 
 use anyhow::{Context as _, Result, anyhow};
 
-use self::samples::{Samples, floor};
+use self::samples::Samples;
 use super::{
     figures::{Run, Section, Unit},
     options::Options,

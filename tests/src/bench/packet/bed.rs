@@ -11,9 +11,8 @@ use lb_common::{
 };
 
 use super::{
-    pool,
+    floor, pool,
     programs::{Programs, Template},
-    samples::floor,
     traffic::addresses,
 };
 use crate::runner::{

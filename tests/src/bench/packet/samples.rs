@@ -2,18 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::bed::Measured;
+use super::{bed::Measured, floor};
 use crate::bench::figures::{Section, Unit};
-
-/// Names of the floors.
-pub mod floor {
-    /// A program that returns `XDP_TX`: what is left is the driver.
-    pub const RETURN: &str = "floor: the driver alone";
-    /// Parse.
-    pub const PARSE: &str = "floor: parse";
-    /// Parse, one look-up in the kernel's hash table, full rewrite.
-    pub const CLASSIC: &str = "floor: parse + look-up + rewrite";
-}
 
 /// Samples by path, one per round.
 #[derive(Debug, Default)]

@@ -8,12 +8,12 @@ use lb_daemon::datapath::FlowTable;
 use super::{
     Effort,
     bed::{Bed, Path},
+    floor,
     opening::{
         Opening, TO_CLIENT, TO_NODE, UDP, half_open, newcomers, once, path, remove, shuffled,
         to_client, to_node,
     },
     samples::{Kind, Samples},
-    tcp::{agrees, fill_floor, floors},
     traffic::{Flow, Says},
 };
 use crate::runner::Port;
@@ -33,12 +33,10 @@ pub fn measure(flows: u64, effort: &Effort) -> Result<Samples> {
     let mut bed = Bed::new(room as u32, 4 * batch as u32, templates)?;
     let open = UDP.fill(&mut bed, flows, batch)?;
     bed.holds(flows)?;
-    // In the order in which edgelb got them, not in that of the packets: what lies side by side in a table is
-    // a matter of who came after whom.
-    fill_floor(&mut bed, &open, Says::Datagram)?;
+    floor::fill(&mut bed, &open, Says::Datagram)?;
     let open = shuffled(open);
     let paths = paths(&mut bed, &open)?;
-    agrees(&mut bed, &paths)?;
+    floor::agrees(&mut bed, &paths)?;
     let stun = stun(&mut bed, &open)?;
     let mut samples = Samples::default();
     let packets = effort.packets.max(flows);
@@ -83,7 +81,7 @@ fn paths(bed: &mut Bed, open: &[Flow]) -> Result<Vec<Path>> {
         open.iter().map(|flow| to_client(flow, data)),
         TO_CLIENT,
     )?;
-    let mut paths = floors(&hit);
+    let mut paths = floor::paths(&hit);
     paths.extend([hit, back]);
     Ok(paths)
 }
