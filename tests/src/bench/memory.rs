@@ -78,11 +78,7 @@ fn measure(options: &Options, flows: u64, section: &mut Section) -> Result<Vec<T
             24.0,
             resident,
         ),
-        (
-            "the same at its peak, while edgelb flows is answered",
-            24.0,
-            peak,
-        ),
+        ("RSS of the daemon at its peak, in edgelb flows", 24.0, peak),
     ];
     Ok(targets
         .into_iter()

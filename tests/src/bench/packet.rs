@@ -139,7 +139,7 @@ fn targets(run: &Run) -> Vec<Target> {
             hits(TCP),
         ),
         Target::of(
-            "the same, net of the driver",
+            "established snat hit, net of the driver",
             Limit::AtMost(1.25),
             Unit::Times,
             hits(&net),
@@ -151,7 +151,7 @@ fn targets(run: &Run) -> Vec<Target> {
             ratios(TCP, tcp::SYN, tcp::TO_NODE),
         ),
         Target::of(
-            "the same, net of the driver",
+            "new TCP flow, net of the driver",
             Limit::AtMost(6.0),
             Unit::Times,
             ratios(&net, tcp::SYN, tcp::TO_NODE),
