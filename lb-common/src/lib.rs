@@ -9,6 +9,7 @@
 #![allow(clippy::inline_always)]
 
 pub mod affinity;
+pub mod bench_packet;
 pub mod counters;
 pub mod drop_reason;
 pub mod event;

@@ -93,7 +93,8 @@ pub struct Neighbour {
     pub mac: [u8; 6],
 }
 
-const fn neighbour(port: Port, address: [u8; 4]) -> Neighbour {
+/// The host with this address, whose Ethernet address follows from it.
+pub const fn neighbour(port: Port, address: [u8; 4]) -> Neighbour {
     Neighbour {
         port,
         address,

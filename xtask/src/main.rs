@@ -1,5 +1,6 @@
 //! The one door to everything that a person or CI runs on this repository: `cargo xtask help`.
 
+mod bench;
 mod build;
 mod ebpf;
 mod lab;
@@ -38,6 +39,13 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<OsString>,
     },
+    /// Set up and run the benchmarks: what a packet, a flow and a connection cost.
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Handed to the bench; `--help` tells what there is. Paths are relative to the workspace.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -72,6 +80,7 @@ fn run(command: &Command) -> Result<ExitCode> {
         Command::Build { release } => build::run(&shell, *release)?,
         Command::Test { tests } => return test::run(&shell, *tests),
         Command::Lab { arguments } => lab::run(&shell, arguments)?,
+        Command::Bench { arguments } => bench::run(&shell, arguments)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -81,13 +90,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lab_gets_its_arguments_untouched() {
+    fn lab_and_bench_get_their_arguments_untouched() {
         let given = ["down", "--keep", "-x", "--help", "--"];
-        for arguments in [&given[..], &given[1..], &given[3..4], &[]] {
-            let line = ["xtask", "lab"].iter().chain(arguments);
-            match Command::try_parse_from(line) {
-                Ok(Command::Lab { arguments: lab }) => assert_eq!(lab, arguments),
-                _ => panic!("{arguments:?}"),
+        for command in ["lab", "bench"] {
+            for arguments in [&given[..], &given[1..], &given[3..4], &[]] {
+                let command = ["xtask", command];
+                let line = command.iter().chain(arguments);
+                match Command::try_parse_from(line) {
+                    Ok(
+                        Command::Lab { arguments: handed } | Command::Bench { arguments: handed },
+                    ) => {
+                        assert_eq!(handed, arguments);
+                    }
+                    _ => panic!("{command:?} {arguments:?}"),
+                }
             }
         }
     }

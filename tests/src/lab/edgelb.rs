@@ -216,6 +216,11 @@ impl Edgelb {
         self.process.signal(signal)
     }
 
+    /// Its process number.
+    pub fn number(&self) -> u32 {
+        self.process.number()
+    }
+
     /// What it has logged.
     pub fn log(&self) -> String {
         self.process.printed()

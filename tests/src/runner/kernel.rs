@@ -19,7 +19,7 @@ use lb_daemon::{
 };
 use nix::sched::{CloneFlags, unshare};
 
-use super::{NEIGHBOURS, Outcome, Port, Runner, contents};
+use super::{NEIGHBOURS, Neighbour, Outcome, Port, Runner, contents};
 
 /// The data path in a namespace that goes with the calling thread.
 pub struct Kernel {
@@ -39,10 +39,19 @@ impl Kernel {
     /// Where the kernel or the privileges do not allow it: a test of the kernel without the kernel
     /// would be none.
     pub fn new(config: &str) -> Self {
+        Self::among(config, &NEIGHBOURS)
+    }
+
+    /// The same with other hosts around.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::new`].
+    pub fn among(config: &str, neighbours: &[Neighbour]) -> Self {
         unshare(CloneFlags::CLONE_NEWNET).unwrap_or_else(|error| {
             panic!("no network namespace of my own ({error}); run as root")
         });
-        interfaces();
+        interfaces(neighbours);
         network::enable_routing_look_ups().unwrap_or_else(|error| panic!("{error:#}"));
         let (contents, plan) = contents(config);
         let sizes = Sizes {
@@ -90,12 +99,29 @@ fn attach(datapath: &mut Datapath, port: Port) -> Attached {
         .unwrap_or_else(|error| panic!("{error}"))
 }
 
-fn index(port: Port) -> u32 {
+/// The kernel's index of an interface in the calling thread's namespace.
+///
+/// # Panics
+///
+/// Where there is none.
+pub fn index(port: Port) -> u32 {
     nix::net::if_::if_nametoindex(port.name()).unwrap_or_else(|error| panic!("{port:?}: {error}"))
 }
 
-/// Real interfaces with permanent neighbours: nothing is sent on them.
-fn interfaces() {
+/// Makes the interfaces in the calling thread's namespace.
+fn interfaces(neighbours: &[Neighbour]) {
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let file = folder.path().join("batch");
+    fs::write(&file, script(neighbours)).unwrap_or_else(|error| panic!("{error}"));
+    let status = Command::new("ip").arg("-batch").arg(&file).status();
+    assert!(
+        status.is_ok_and(|status| status.success()),
+        "ip -batch failed"
+    );
+}
+
+/// Lines of `ip` that make real interfaces with permanent neighbours: nothing is sent on them.
+pub fn script(neighbours: &[Neighbour]) -> String {
     let mut script = String::from("link set lo up\n");
     for port in Port::ALL {
         let name = port.name();
@@ -105,7 +131,7 @@ fn interfaces() {
         script += &format!("address add {a}.{b}.{c}.{d}/24 dev {name}\n");
         script += &format!("link set {name} up\nlink set {name}p up\n");
     }
-    for known in &NEIGHBOURS {
+    for known in neighbours {
         let [a, b, c, d] = known.address;
         script += &format!(
             "neighbour add {a}.{b}.{c}.{d} lladdr {} dev {} nud permanent\n",
@@ -113,28 +139,25 @@ fn interfaces() {
             known.port.name()
         );
     }
-    script += "route add default via 192.0.2.254\n";
-    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
-    let file = folder.path().join("batch");
-    fs::write(&file, script).unwrap_or_else(|error| panic!("{error}"));
-    let status = Command::new("ip").arg("-batch").arg(&file).status();
-    assert!(
-        status.is_ok_and(|status| status.success()),
-        "ip -batch failed"
-    );
+    script + "route add default via 192.0.2.254\n"
 }
 
 fn hex(mac: [u8; 6]) -> String {
     mac.map(|byte| format!("{byte:02x}")).join(":")
 }
 
+/// The context of a frame that came in by an interface: `struct xdp_md` with data, `data_end`, `data_meta`,
+/// `ingress_ifindex`, `rx_queue_index` and `egress_ifindex`.
+pub fn received(length: usize, interface: u32) -> Vec<u8> {
+    [0, length as u32, 0, interface, 0, 0]
+        .into_iter()
+        .flat_map(u32::to_ne_bytes)
+        .collect()
+}
+
 impl Runner for Kernel {
     fn receive(&mut self, at: Port, frame: &[u8]) -> Outcome {
-        // struct xdp_md: data, data_end, data_meta, ingress_ifindex, rx_queue_index, egress_ifindex.
-        let context: Vec<u8> = [0, frame.len() as u32, 0, index(at), 0, 0]
-            .into_iter()
-            .flat_map(u32::to_ne_bytes)
-            .collect();
+        let context = received(frame.len(), index(at));
         // An ICMP error about a short packet is longer than the packet.
         let mut out = vec![0; frame.len() + 64];
         let program = self
