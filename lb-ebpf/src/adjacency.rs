@@ -1,7 +1,11 @@
 //! Where the packets of a flow go next. Only on a miss: a hit finds its cell by index.
 
 use lb_common::{
-    drop_reason::DropReason, event::Event, flow::FlowKey, net::Zone, next_hop::NextHop,
+    drop_reason::DropReason,
+    event::Event,
+    flow::FlowKey,
+    net::Zone,
+    next_hop::{CachedRoute, Destination, NextHop},
 };
 
 use crate::tables::{Route, Tables};
@@ -64,6 +68,38 @@ pub fn look_up(tables: &impl Tables, zone: Zone, key: &FlowKey) -> Result<Adjace
         generation,
         next_hop,
     })
+}
+
+/// The same, in the cache while that is good. `destination` says for which packets the answer holds.
+///
+/// # Errors
+///
+/// As for [`look_up`].
+#[inline(always)]
+pub fn look_up_once(
+    tables: &impl Tables,
+    zone: Zone,
+    key: &FlowKey,
+    destination: &Destination,
+    next_hop: &mut NextHop,
+) -> Result<CachedRoute, DropReason> {
+    if let Some(route) = tables.cached_route(destination) {
+        if let Some(held) = tables.next_hop(route.cell)
+            && held.interface != 0
+            && held.generation == route.generation
+        {
+            *next_hop = held;
+            return Ok(route);
+        }
+    }
+    let found = look_up(tables, zone, key)?;
+    let route = CachedRoute {
+        cell: found.cell,
+        generation: found.generation,
+    };
+    tables.cache_route(destination, &route);
+    *next_hop = found.next_hop;
+    Ok(route)
 }
 
 /// True where the kernel would send a packet with the addresses of `key` on to another host; false for

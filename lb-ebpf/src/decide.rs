@@ -98,6 +98,11 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32, way: &mut Way) -
 /// What to make of a packet of no established flow: whoever knows something of it first.
 #[inline(always)]
 fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop) -> Found {
+    // What a node's own address receives is of no flow.
+    match routed::to_node(packet, tables, next_hop) {
+        Found::None => {}
+        found => return found,
+    }
     let is_flow = matches!(packet.transport, Transport::Tcp | Transport::Udp);
     if is_flow {
         match half_open::advance(packet, tables, now) {
@@ -111,12 +116,17 @@ fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop
             }
             found => return found,
         }
+        // No node's address is a VIP: what asks a service concerns nobody below.
+        match new_flow::open(packet, tables, now) {
+            Found::None => {}
+            found => return found,
+        }
         match vip_out::open(packet, tables, now) {
             Found::None => {}
             found => return found,
         }
     }
-    match routed::judge(packet, tables, next_hop) {
+    match routed::from_node(packet, tables, next_hop) {
         Found::None => {}
         Found::RefusedElsewhere(reason) => {
             if adjacency::leads_elsewhere(tables, &packet.key) {
@@ -124,12 +134,6 @@ fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop
             }
         }
         found => return found,
-    }
-    if is_flow {
-        match new_flow::open(packet, tables, now) {
-            Found::None => {}
-            found => return found,
-        }
     }
     unclaimed::judge(packet, tables)
 }

@@ -15,7 +15,7 @@ use core::ops::Range;
 
 use lb_common::{
     flow::FlowKey,
-    flow_index::{BUCKET_WORDS, CROWDED, Hash},
+    flow_index::{CROWDED, ELSEWHERE, Hash, SLOTS},
 };
 
 use crate::tables::{FlowSlot, InsertError};
@@ -44,10 +44,12 @@ pub trait Memory {
 
 /// A bucket of the index.
 pub trait Bucket: Copy {
-    /// The word in a slot, which is below [`BUCKET_WORDS`].
+    /// The word in a slot, or [`ELSEWHERE`].
     fn load(self, slot: usize) -> u64;
     /// Puts `new` in the place of `old`; false where the slot holds something else.
     fn exchange(self, slot: usize, old: u64, new: u64) -> bool;
+    /// Adds to the word [`ELSEWHERE`], around the end of numbers.
+    fn count_elsewhere(self, number: u64);
 }
 
 /// A cell: a key and the entry under it.
@@ -68,21 +70,17 @@ pub trait Cell {
 pub fn find<M: Memory>(memory: &M, key: &FlowKey) -> Option<<M::Cell as Cell>::Slot> {
     let hash = Hash::of(key, memory.seed());
     let first = memory.bucket(hash.first(memory.mask()))?;
-    let cell = match scan(memory, first, hash, key) {
-        Some(cell) => Some(cell),
-        None => scan(
-            memory,
-            memory.bucket(hash.second(memory.mask()))?,
-            hash,
-            key,
-        ),
-    };
+    let mut cell = scan(memory, first, hash, key);
+    if cell.is_none() && first.load(ELSEWHERE) != 0 {
+        let second = memory.bucket(hash.second(memory.mask()))?;
+        cell = scan(memory, second, hash, key);
+    }
     cell.map(Cell::slot)
 }
 
 #[inline(always)]
 fn scan<M: Memory>(memory: &M, bucket: M::Bucket, hash: Hash, key: &FlowKey) -> Option<M::Cell> {
-    for slot in 0..BUCKET_WORDS {
+    for slot in 0..SLOTS {
         if let Some(number) = hash.cell(bucket.load(slot))
             && let Some(cell) = memory.cell(number)
             && cell.key() == *key
@@ -180,7 +178,7 @@ fn holds_other<M: Memory>(
     key: &FlowKey,
     own: u32,
 ) -> bool {
-    for slot in 0..BUCKET_WORDS {
+    for slot in 0..SLOTS {
         if let Some(number) = hash.cell(bucket.load(slot))
             && number != own
             && memory.cell(number).is_some_and(|cell| cell.key() == *key)
@@ -233,10 +231,25 @@ fn fill<M: Memory>(memory: &M, hash: Hash, number: u32) -> bool {
         return false;
     };
     let word = hash.word(number);
-    fill_slots(first, 0..CROWDED, word)
-        || fill_slots(second, 0..CROWDED, word)
-        || fill_slots(first, CROWDED..BUCKET_WORDS, word)
-        || fill_slots(second, CROWDED..BUCKET_WORDS, word)
+    if fill_slots(first, 0..CROWDED, word) {
+        return true;
+    }
+    // Counted first: from the moment that the key is there it is looked for.
+    first.count_elsewhere(1);
+    if fill_slots(second, 0..CROWDED, word) {
+        return true;
+    }
+    for slot in CROWDED..SLOTS {
+        if fill_slots(first, slot..slot + 1, word) {
+            first.count_elsewhere(1_u64.wrapping_neg());
+            return true;
+        }
+        if fill_slots(second, slot..slot + 1, word) {
+            return true;
+        }
+    }
+    first.count_elsewhere(1_u64.wrapping_neg());
+    false
 }
 
 /// Puts a word into the first of some slots that is free.
@@ -255,14 +268,28 @@ fn fill_slots<B: Bucket>(bucket: B, slots: Range<usize>, word: u64) -> bool {
 fn take_out<M: Memory>(memory: &M, key: &FlowKey, number: u32) -> bool {
     let hash = Hash::of(key, memory.seed());
     let word = hash.word(number);
-    for second in [false, true] {
-        let Some(bucket) = bucket_of(memory, hash, second) else {
-            return false;
-        };
-        for slot in 0..BUCKET_WORDS {
-            if bucket.load(slot) == word && bucket.exchange(slot, word, 0) {
-                return true;
-            }
+    let Some(first) = bucket_of(memory, hash, false) else {
+        return false;
+    };
+    if empty(first, word) {
+        return true;
+    }
+    let Some(second) = bucket_of(memory, hash, true) else {
+        return false;
+    };
+    let was_there = empty(second, word);
+    if was_there {
+        first.count_elsewhere(1_u64.wrapping_neg());
+    }
+    was_there
+}
+
+/// Empties the slot that holds a word; false where there is none.
+#[inline(always)]
+fn empty<B: Bucket>(bucket: B, word: u64) -> bool {
+    for slot in 0..SLOTS {
+        if bucket.load(slot) == word && bucket.exchange(slot, word, 0) {
+            return true;
         }
     }
     false
@@ -274,7 +301,7 @@ fn number_of<M: Memory>(memory: &M, key: &FlowKey) -> Option<u32> {
     let hash = Hash::of(key, memory.seed());
     for second in [false, true] {
         let bucket = bucket_of(memory, hash, second)?;
-        for slot in 0..BUCKET_WORDS {
+        for slot in 0..SLOTS {
             if let Some(number) = hash.cell(bucket.load(slot))
                 && memory.cell(number).is_some_and(|cell| cell.key() == *key)
             {

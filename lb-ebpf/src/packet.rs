@@ -90,7 +90,8 @@ pub struct Packet {
     pub zone: Zone,
     /// Protocol header.
     pub transport: Transport,
-    /// More of the TCP header; zero for other protocols. Not a part of [`Transport::Tcp`]: the compiler
+    /// More of the TCP header; of other protocols only the flags mean anything, and there are none: a part that
+    /// is not written costs nothing. Not a part of [`Transport::Tcp`]: the compiler
     /// fills the place of a missing part with whatever is at hand, and the verifier lets no pointer go
     /// there.
     pub tcp: Tcp,

@@ -9,7 +9,7 @@ use lb_common::{
     fragment::{FragmentKey, FragmentPorts},
     interface::Interface,
     net::{Ip4, Zone},
-    next_hop::{CachedRoute, Neighbour, NextHop},
+    next_hop::{CachedRoute, Destination, Neighbour, NextHop},
     policy::NodeAddress,
     service::{Node, Outbound, Service, ServiceKey},
     settings::Settings,
@@ -138,10 +138,10 @@ pub trait Tables {
     fn interface(&self, index: u32) -> Option<Interface>;
     /// Asks `f` about a node's own address; `None` for any other address.
     fn node_address<R>(&self, address: Ip4, f: impl FnOnce(&NodeAddress) -> R) -> Option<R>;
-    /// The latest answer of [`Tables::route`] for routed packets to the destination of `key`.
-    fn cached_route(&self, key: &FlowKey) -> Option<CachedRoute>;
+    /// The latest answer of [`Tables::route`] for packets to a destination.
+    fn cached_route(&self, destination: &Destination) -> Option<CachedRoute>;
     /// Keeps an answer for [`Tables::cached_route`].
-    fn cache_route(&self, key: &FlowKey, route: &CachedRoute);
+    fn cache_route(&self, destination: &Destination, route: &CachedRoute);
 
     /// When a transaction was asked of a VIP (second of the monotonic clock), if it was.
     fn asked_vip(&self, transaction: &Transaction) -> Option<u32>;

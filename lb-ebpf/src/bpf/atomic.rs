@@ -36,6 +36,15 @@ impl Word {
         value
     }
 
+    /// Adds to the word.
+    #[inline(always)]
+    pub fn add(self, number: u64) {
+        // SAFETY: see `new`; an aligned word of eight bytes.
+        unsafe {
+            asm!("lock *(u64 *)({p} + 0) += {v}", p = in(reg) self.0, v = in(reg) number);
+        }
+    }
+
     /// Puts `new` in the place of `old`; false where the word is something else.
     #[inline(always)]
     pub fn exchange(self, old: u64, new: u64) -> bool {

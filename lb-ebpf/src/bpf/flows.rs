@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use lb_common::{
     flow::{FlowCell, FlowEntry, FlowKey, HalfOpenEntry},
-    flow_index::BucketWords,
+    flow_index::{BucketWords, ELSEWHERE},
     names::FLOW_PAIRS_USED,
 };
 use lb_ebpf::{
@@ -152,6 +152,11 @@ impl Bucket for Words {
     #[inline(always)]
     fn exchange(self, slot: usize, old: u64, new: u64) -> bool {
         self.word(slot).exchange(old, new)
+    }
+
+    #[inline(always)]
+    fn count_elsewhere(self, number: u64) {
+        self.word(ELSEWHERE).add(number);
     }
 }
 

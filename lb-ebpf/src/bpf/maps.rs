@@ -387,15 +387,15 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn cached_route(&self, key: &FlowKey) -> Option<CachedRoute> {
+    fn cached_route(&self, destination: &Destination) -> Option<CachedRoute> {
         // SAFETY: copied before anything else happens.
-        unsafe { ROUTES.get(destination(key)) }.copied()
+        unsafe { ROUTES.get(destination) }.copied()
     }
 
     #[inline(always)]
-    fn cache_route(&self, key: &FlowKey, route: &CachedRoute) {
+    fn cache_route(&self, destination: &Destination, route: &CachedRoute) {
         // Without a place in the cache the next packet asks again.
-        let _ = ROUTES.insert(destination(key), route, 0);
+        let _ = ROUTES.insert(destination, route, 0);
     }
 
     #[inline(always)]
@@ -444,14 +444,6 @@ impl Tables for Maps<'_> {
     fn notify(&self, event: &Event) {
         // The sender of the packet will try again, and so will this.
         let _ = EVENTS.output(event, 0);
-    }
-}
-
-#[inline(always)]
-fn destination(key: &FlowKey) -> Destination {
-    Destination {
-        address: key.destination,
-        zone: u32::from(key.zone()),
     }
 }
 

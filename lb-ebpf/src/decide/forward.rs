@@ -1,6 +1,11 @@
 //! The last step of every flow: its counters, its next hop, its verdict.
 
-use lb_common::{drop_reason::DropReason, flow::FlowKey, net::Port, next_hop::NextHop};
+use lb_common::{
+    drop_reason::DropReason,
+    flow::{Direction, FlowKey},
+    net::Port,
+    next_hop::{CachedRoute, Destination, NextHop},
+};
 
 use crate::{
     adjacency,
@@ -55,22 +60,40 @@ fn look_up<T: Tables>(
     tables: &T,
     next_hop: &mut NextHop,
 ) -> Option<DropReason> {
-    let (source, destination) =
-        flow.with(|entry| (entry.rewrite.source, entry.rewrite.destination));
+    let (source, destination, role) = flow.with(|entry| {
+        let rewrite = &entry.rewrite;
+        (rewrite.source, rewrite.destination, entry.role)
+    });
     let rewritten = FlowKey::from_wire(
         packet.zone,
         packet.key.protocol,
         (source, Port::default()),
         (destination, Port::default()),
     );
-    match adjacency::look_up(tables, packet.zone, &rewritten) {
-        Ok(adjacency) => {
+    // From a VIP to a node is the same way for every flow; there are as many clients as flows.
+    let found = if role.direction() == Direction::TO_NODE && !role.is_dnat() {
+        let destination = Destination {
+            address: destination,
+            source,
+            zone: u32::from(packet.key.zone()),
+        };
+        adjacency::look_up_once(tables, packet.zone, &rewritten, &destination, next_hop)
+    } else {
+        adjacency::look_up(tables, packet.zone, &rewritten).map(|found| {
+            *next_hop = found.next_hop;
+            CachedRoute {
+                cell: found.cell,
+                generation: found.generation,
+            }
+        })
+    };
+    match found {
+        Ok(route) => {
             flow.with(|entry| {
                 // There are fewer cells than this can name.
-                entry.next_hop = adjacency.cell as u16;
-                entry.generation = adjacency.generation;
+                entry.next_hop = route.cell as u16;
+                entry.generation = route.generation;
             });
-            *next_hop = adjacency.next_hop;
             None
         }
         Err(reason) => Some(reason),

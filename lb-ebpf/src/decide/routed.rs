@@ -3,9 +3,8 @@
 
 use lb_common::{
     drop_reason::DropReason,
-    flow::FlowKey,
-    net::Protocol,
-    next_hop::{CachedRoute, NextHop},
+    net::{Ip4, Protocol},
+    next_hop::{Destination, NextHop},
     policy::{NodeAddress, Question},
 };
 
@@ -16,27 +15,51 @@ use crate::{
     tables::Tables,
 };
 
-/// Judges a packet that a node's address sends or receives; where it may pass, `next_hop` says where to.
-/// [`Found::None`] for any other packet, and for a node's packet to a VIP.
+/// Judges a packet to a node's address; where it may pass, `next_hop` says where to. [`Found::None`] for any
+/// other packet.
 #[inline(never)]
-pub fn judge<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found {
+pub fn to_node<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found {
     let key = &packet.key;
-    let to_node = tables.node_address(key.destination, |address| {
+    let judged = tables.node_address(key.destination, |address| {
         let is_balanced_too =
             packet.transport == Transport::Udp && key.destination_port == address.balanced_udp;
         (judge_by(address, packet, false), is_balanced_too)
     });
-    let (found, from_node) = if let Some((found, is_balanced_too)) = to_node {
-        if is_balanced_too {
-            asked::of_node(packet, tables);
-        }
-        (found, false)
-    } else {
-        match tables.node_address(key.source, |address| judge_by(address, packet, true)) {
-            Some(found) if tables.vip(key.destination).is_none() => (found, true),
-            _ => return Found::None,
-        }
+    let Some((found, is_balanced_too)) = judged else {
+        return Found::None;
     };
+    if is_balanced_too {
+        asked::of_node(packet, tables);
+    }
+    carry_out(found, packet, tables, next_hop)
+}
+
+/// The same for a packet from a node's address. [`Found::None`] also for one to a VIP.
+#[inline(never)]
+pub fn from_node<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found {
+    let key = &packet.key;
+    let judged = tables.node_address(key.source, |address| judge_by(address, packet, true));
+    let found = match judged {
+        Some(found) if tables.vip(key.destination).is_none() => found,
+        _ => return Found::None,
+    };
+    match carry_out(found, packet, tables, next_hop) {
+        // A node may speak to this machine itself, such as in answer to a health check.
+        Found::Refused(reason @ (DropReason::Policy | DropReason::NoRoute)) => {
+            Found::RefusedElsewhere(reason)
+        }
+        found => found,
+    }
+}
+
+/// Finds the way of a packet that may pass, or lets it pass all the same where policy is only observed.
+#[inline(always)]
+fn carry_out<T: Tables>(
+    found: Found,
+    packet: &Packet,
+    tables: &T,
+    next_hop: &mut NextHop,
+) -> Found {
     let found = match found {
         Found::Refused(DropReason::Policy) if tables.settings().observe != 0 => {
             tables.count_observed();
@@ -44,15 +67,8 @@ pub fn judge<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> 
         }
         found => found,
     };
-    let found = match found {
-        Found::Routed => way(packet, tables, next_hop),
-        found => found,
-    };
     match found {
-        // A node may speak to this machine itself, such as in answer to a health check.
-        Found::Refused(reason @ (DropReason::Policy | DropReason::NoRoute)) if from_node => {
-            Found::RefusedElsewhere(reason)
-        }
+        Found::Routed => way(packet, tables, next_hop),
         found => found,
     }
 }
@@ -99,38 +115,20 @@ fn passes(packet: &Packet, from_node: bool, address: &NodeAddress) -> bool {
     })
 }
 
-/// Finds the next hop to the packet's destination, in the cache while that is good.
+/// Finds the next hop to the packet's destination.
 #[inline(always)]
 fn way<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found {
     if packet.ttl <= 1 {
         return Found::Refused(DropReason::TtlExpired);
     }
-    if !cached(&packet.key, tables, next_hop) {
-        let found = match adjacency::look_up(tables, packet.zone, &packet.key) {
-            Ok(found) => found,
-            Err(reason) => return Found::Refused(reason),
-        };
-        let route = CachedRoute {
-            cell: found.cell,
-            generation: found.generation,
-        };
-        tables.cache_route(&packet.key, &route);
-        *next_hop = found.next_hop;
-    }
-    Found::Routed
-}
-
-/// True where the cache knows the way.
-#[inline(always)]
-fn cached<T: Tables>(key: &FlowKey, tables: &T, next_hop: &mut NextHop) -> bool {
-    let Some(route) = tables.cached_route(key) else {
-        return false;
+    // From whom it comes does not count.
+    let destination = Destination {
+        address: packet.key.destination,
+        source: Ip4::UNSPECIFIED,
+        zone: u32::from(packet.key.zone()),
     };
-    match tables.next_hop(route.cell) {
-        Some(held) if held.interface != 0 && held.generation == route.generation => {
-            *next_hop = held;
-            true
-        }
-        _ => false,
+    match adjacency::look_up_once(tables, packet.zone, &packet.key, &destination, next_hop) {
+        Ok(_) => Found::Routed,
+        Err(reason) => Found::Refused(reason),
     }
 }

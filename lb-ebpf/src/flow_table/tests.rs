@@ -11,7 +11,7 @@ use std::{
 
 use lb_common::{
     flow::{FlowCell, FlowEntry, FlowKey},
-    flow_index::{BUCKET_WORDS, buckets},
+    flow_index::{BUCKET_WORDS, ELSEWHERE, SLOTS, buckets},
     net::{Ip4, Port, Protocol, Zone},
 };
 use zerocopy::FromZeros as _;
@@ -53,7 +53,7 @@ impl Shared {
     }
 
     fn words(&self) -> usize {
-        let words = self.index.iter().flatten();
+        let words = self.index.iter().flat_map(|words| &words[..SLOTS]);
         words.filter(|word| word.load(SeqCst) != 0).count()
     }
 
@@ -125,6 +125,10 @@ impl Bucket for InTable<'_> {
         self.words[slot]
             .compare_exchange(old, new, SeqCst, SeqCst)
             .is_ok()
+    }
+
+    fn count_elsewhere(self, number: u64) {
+        self.words[ELSEWHERE].fetch_add(number, SeqCst);
     }
 }
 

@@ -10,7 +10,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use super::{ethernet, icmp, stun, tcp, udp, udp::UdpHeader};
 use crate::{
     frame::{Frame, Header},
-    packet::{Packet, StunKind, Tcp, Transport},
+    packet::{Packet, StunKind, TcpFlags, Transport},
 };
 
 /// An IPv4 header without its options.
@@ -74,7 +74,7 @@ pub fn parse(frame: &mut impl Frame, zone: Zone, packet: &mut Packet) -> Result<
     }
     let transport_at = AT + header_length;
     let payload = usize::from(length) - header_length;
-    packet.tcp = Tcp::default();
+    packet.tcp.flags = TcpFlags::default();
     packet.stun.kind = StunKind::None;
     packet.quoted_at = 0;
     let more_fragments = ip.fragment & MORE_FRAGMENTS != 0;

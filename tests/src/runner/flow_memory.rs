@@ -7,7 +7,7 @@ use std::{
 
 use lb_common::{
     flow::{FlowCell, FlowEntry, FlowKey},
-    flow_index::{BUCKET_WORDS, BucketWords, buckets},
+    flow_index::{BUCKET_WORDS, BucketWords, ELSEWHERE, buckets},
 };
 use lb_ebpf::flow_table::{Bucket, Cell, Memory};
 use zerocopy::FromBytes as _;
@@ -108,6 +108,12 @@ impl Bucket for PlainBucket<'_> {
             self.0.set(words);
         }
         is_old
+    }
+
+    fn count_elsewhere(self, number: u64) {
+        let mut words = self.0.get();
+        words[ELSEWHERE] = words[ELSEWHERE].wrapping_add(number);
+        self.0.set(words);
     }
 }
 

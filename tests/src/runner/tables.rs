@@ -13,7 +13,7 @@ use lb_common::{
     fragment::{FragmentKey, FragmentPorts},
     interface::Interface,
     net::{Ip4, Mac, Zone},
-    next_hop::{CachedRoute, Neighbour, NextHop},
+    next_hop::{CachedRoute, Destination, Neighbour, NextHop},
     policy::NodeAddress,
     service::{Node, Outbound, SNAT_POOL_WORDS, Service, ServiceKey},
     settings::{AnswerBudget, Settings},
@@ -40,7 +40,7 @@ pub struct PlainTables {
     cursors: RefCell<HashMap<u16, u32>>,
     next_hops: RefCell<HashMap<u32, NextHop>>,
     cells: RefCell<HashMap<Neighbour, u32>>,
-    routes: RefCell<HashMap<(Ip4, u8), CachedRoute>>,
+    routes: RefCell<HashMap<Destination, CachedRoute>>,
     transactions: RefCell<HashMap<Transaction, u32>>,
     fragments: RefCell<HashMap<FragmentKey, FragmentPorts>>,
     /// Clients that stay with nodes that drain.
@@ -357,14 +357,12 @@ impl Tables for PlainTables {
             .map(|(_, rules)| f(rules))
     }
 
-    fn cached_route(&self, key: &FlowKey) -> Option<CachedRoute> {
-        let routes = self.routes.borrow();
-        routes.get(&(key.destination, key.zone())).copied()
+    fn cached_route(&self, destination: &Destination) -> Option<CachedRoute> {
+        self.routes.borrow().get(destination).copied()
     }
 
-    fn cache_route(&self, key: &FlowKey, route: &CachedRoute) {
-        let mut routes = self.routes.borrow_mut();
-        routes.insert((key.destination, key.zone()), *route);
+    fn cache_route(&self, destination: &Destination, route: &CachedRoute) {
+        self.routes.borrow_mut().insert(*destination, *route);
     }
 
     fn asked_vip(&self, transaction: &Transaction) -> Option<u32> {
