@@ -7,15 +7,16 @@
 //!
 //! - A word of the index changes by compare and exchange only, between empty and taken.
 //! - The cells of a flow are written before the first word leads to them, and belong to who took them.
-//! - Whoever has put in a key looks for it once more, and takes it out again where somebody else has it,
-//!   too: of two at the same time at least one sees the other. Both may give way; never do both stay.
+//! - No two words of a bucket have the same tag: a look-up has one candidate. Whoever has put in a key looks
+//!   for its tag once more, and takes it out again where somebody else has put it in, too: of two at the same
+//!   time at least one sees the other. Both may give way; never do both stay.
 //! - Whoever empties the word of the client's key is the one who removes the flow and gives its cells back.
 
 use core::ops::Range;
 
 use lb_common::{
     flow::FlowKey,
-    flow_index::{CROWDED, ELSEWHERE, Hash, SLOTS},
+    flow_index::{CROWDED, ELSEWHERE, Hash, IN_SECOND, IN_THIRD, SLOTS},
 };
 
 use crate::tables::{FlowSlot, InsertError};
@@ -65,30 +66,52 @@ pub trait Cell {
     fn slot(self) -> Self::Slot;
 }
 
-/// Looks up a flow.
+/// Looks up a flow, in its first bucket where the call is.
 #[inline(always)]
 pub fn find<M: Memory>(memory: &M, key: &FlowKey) -> Option<<M::Cell as Cell>::Slot> {
     let hash = Hash::of(key, memory.seed());
     let first = memory.bucket(hash.first(memory.mask()))?;
-    let mut cell = scan(memory, first, hash, key);
-    if cell.is_none() && first.load(ELSEWHERE) != 0 {
-        let second = memory.bucket(hash.second(memory.mask()))?;
-        cell = scan(memory, second, hash, key);
+    match scan(memory, first, hash, key) {
+        Some(cell) => Some(cell.slot()),
+        None if first.load(ELSEWHERE) == 0 => None,
+        None => search(memory, key),
     }
-    cell.map(Cell::slot)
+}
+
+/// Looks up a flow in all of its buckets, by a call.
+#[inline(never)]
+pub fn search<M: Memory>(memory: &M, key: &FlowKey) -> Option<<M::Cell as Cell>::Slot> {
+    let hash = Hash::of(key, memory.seed());
+    for number in 0..BUCKETS {
+        let bucket = bucket_of(memory, hash, number)?;
+        if let Some(cell) = scan(memory, bucket, hash, key) {
+            return Some(cell.slot());
+        }
+        if number == 0 && bucket.load(ELSEWHERE) == 0 {
+            break;
+        }
+    }
+    None
 }
 
 #[inline(always)]
 fn scan<M: Memory>(memory: &M, bucket: M::Bucket, hash: Hash, key: &FlowKey) -> Option<M::Cell> {
+    memory
+        .cell(hash.cell(candidate(bucket, hash))?)
+        .filter(|cell| cell.key() == *key)
+}
+
+/// The one word of a bucket that has the tag of a key; 0 where there is none.
+#[inline(always)]
+fn candidate<B: Bucket>(bucket: B, hash: Hash) -> u64 {
+    let mut candidate = 0;
     for slot in 0..SLOTS {
-        if let Some(number) = hash.cell(bucket.load(slot))
-            && let Some(cell) = memory.cell(number)
-            && cell.key() == *key
-        {
-            return Some(cell);
+        let word = bucket.load(slot);
+        if hash.has_tag(word) {
+            candidate = word;
         }
     }
-    None
+    candidate
 }
 
 /// Enters both directions of a flow; `write` fills in the entry of the client's packets and that of the
@@ -158,46 +181,33 @@ fn vacate<M: Memory>(memory: &M, pair: u32) {
     memory.give_pair(pair);
 }
 
-/// The buckets of a key, the first one first.
+/// Buckets of a key.
+const BUCKETS: u32 = 3;
+
+/// A bucket of a key: 0 is the first.
 #[inline(always)]
-fn bucket_of<M: Memory>(memory: &M, hash: Hash, second: bool) -> Option<M::Bucket> {
+fn bucket_of<M: Memory>(memory: &M, hash: Hash, number: u32) -> Option<M::Bucket> {
     let mask = memory.mask();
-    memory.bucket(if second {
-        hash.second(mask)
-    } else {
-        hash.first(mask)
+    memory.bucket(match number {
+        0 => hash.first(mask),
+        1 => hash.second(mask),
+        _ => hash.third(mask),
     })
 }
 
-/// True where a bucket leads from the key to another cell than `own`.
-#[inline(always)]
-fn holds_other<M: Memory>(
-    memory: &M,
-    bucket: M::Bucket,
-    hash: Hash,
-    key: &FlowKey,
-    own: u32,
-) -> bool {
-    for slot in 0..SLOTS {
-        if let Some(number) = hash.cell(bucket.load(slot))
-            && number != own
-            && memory.cell(number).is_some_and(|cell| cell.key() == *key)
-        {
-            return true;
-        }
-    }
-    false
-}
-
-/// True where the index leads from the key to another cell than `own`.
+/// True where one of the buckets of a key has a word with its tag, other than `own`: the key is there already,
+/// or another one that a look-up could not tell from it, as one in thousands of millions is.
 #[inline(never)]
-fn is_taken<M: Memory>(memory: &M, hash: Hash, key: &FlowKey, own: u32) -> bool {
-    for second in [false, true] {
-        let Some(bucket) = bucket_of(memory, hash, second) else {
+fn is_taken<M: Memory>(memory: &M, hash: Hash, own: u64) -> bool {
+    for number in 0..BUCKETS {
+        let Some(bucket) = bucket_of(memory, hash, number) else {
             return true;
         };
-        if holds_other(memory, bucket, hash, key, own) {
-            return true;
+        for slot in 0..SLOTS {
+            let word = bucket.load(slot);
+            if word != 0 && word != own && hash.has_tag(word) {
+                return true;
+            }
         }
     }
     false
@@ -207,48 +217,57 @@ fn is_taken<M: Memory>(memory: &M, hash: Hash, key: &FlowKey, own: u32) -> bool 
 #[inline(never)]
 fn put<M: Memory>(memory: &M, key: &FlowKey, number: u32) -> Result<(), InsertError> {
     let hash = Hash::of(key, memory.seed());
-    if is_taken(memory, hash, key, number) {
+    if is_taken(memory, hash, hash.word(number)) {
         return Err(InsertError::Exists);
     }
     if !fill(memory, hash, number) {
         return Err(InsertError::Full);
     }
-    if is_taken(memory, hash, key, number) {
+    if is_taken(memory, hash, hash.word(number)) {
         take_out(memory, key, number);
         return Err(InsertError::Exists);
     }
     Ok(())
 }
 
-/// Puts a word into a bucket that it belongs into: the first, while that is not crowded; false where both are
-/// full.
+/// Puts a word into a bucket that it belongs into; false where all are full.
 #[inline(never)]
 fn fill<M: Memory>(memory: &M, hash: Hash, number: u32) -> bool {
-    let Some(first) = bucket_of(memory, hash, false) else {
-        return false;
-    };
-    let Some(second) = bucket_of(memory, hash, true) else {
+    let Some(first) = bucket_of(memory, hash, 0) else {
         return false;
     };
     let word = hash.word(number);
-    if fill_slots(first, 0..CROWDED, word) {
-        return true;
-    }
+    fill_slots(first, 0..CROWDED, word) || fill_elsewhere(memory, first, hash, word)
+}
+
+/// Puts a word into the less crowded of its first two buckets, or into its third.
+#[inline(never)]
+fn fill_elsewhere<M: Memory>(memory: &M, first: M::Bucket, hash: Hash, word: u64) -> bool {
+    let Some(second) = bucket_of(memory, hash, 1) else {
+        return false;
+    };
     // Counted first: from the moment that the key is there it is looked for.
-    first.count_elsewhere(1);
+    first.count_elsewhere(IN_SECOND);
     if fill_slots(second, 0..CROWDED, word) {
         return true;
     }
     for slot in CROWDED..SLOTS {
         if fill_slots(first, slot..slot + 1, word) {
-            first.count_elsewhere(1_u64.wrapping_neg());
+            first.count_elsewhere(IN_SECOND.wrapping_neg());
             return true;
         }
         if fill_slots(second, slot..slot + 1, word) {
             return true;
         }
     }
-    first.count_elsewhere(1_u64.wrapping_neg());
+    first.count_elsewhere(IN_THIRD.wrapping_sub(IN_SECOND));
+    let Some(third) = bucket_of(memory, hash, 2) else {
+        return false;
+    };
+    if fill_slots(third, 0..SLOTS, word) {
+        return true;
+    }
+    first.count_elsewhere(IN_THIRD.wrapping_neg());
     false
 }
 
@@ -268,20 +287,21 @@ fn fill_slots<B: Bucket>(bucket: B, slots: Range<usize>, word: u64) -> bool {
 fn take_out<M: Memory>(memory: &M, key: &FlowKey, number: u32) -> bool {
     let hash = Hash::of(key, memory.seed());
     let word = hash.word(number);
-    let Some(first) = bucket_of(memory, hash, false) else {
+    let Some(first) = bucket_of(memory, hash, 0) else {
         return false;
     };
     if empty(first, word) {
         return true;
     }
-    let Some(second) = bucket_of(memory, hash, true) else {
-        return false;
-    };
-    let was_there = empty(second, word);
-    if was_there {
-        first.count_elsewhere(1_u64.wrapping_neg());
+    for (number, place) in [(1, IN_SECOND), (2, IN_THIRD)] {
+        if let Some(bucket) = bucket_of(memory, hash, number)
+            && empty(bucket, word)
+        {
+            first.count_elsewhere(place.wrapping_neg());
+            return true;
+        }
     }
-    was_there
+    false
 }
 
 /// Empties the slot that holds a word; false where there is none.
@@ -299,14 +319,12 @@ fn empty<B: Bucket>(bucket: B, word: u64) -> bool {
 #[inline(never)]
 fn number_of<M: Memory>(memory: &M, key: &FlowKey) -> Option<u32> {
     let hash = Hash::of(key, memory.seed());
-    for second in [false, true] {
-        let bucket = bucket_of(memory, hash, second)?;
-        for slot in 0..SLOTS {
-            if let Some(number) = hash.cell(bucket.load(slot))
-                && memory.cell(number).is_some_and(|cell| cell.key() == *key)
-            {
-                return Some(number);
-            }
+    for place in 0..BUCKETS {
+        let bucket = bucket_of(memory, hash, place)?;
+        if let Some(number) = hash.cell(candidate(bucket, hash))
+            && memory.cell(number).is_some_and(|cell| cell.key() == *key)
+        {
+            return Some(number);
         }
     }
     None

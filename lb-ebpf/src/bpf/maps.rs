@@ -194,13 +194,7 @@ fn opaque(index: u32) -> usize {
     index as usize
 }
 
-// Subprograms: they are big, and called from several places.
-
-#[inline(never)]
-fn established(key: &FlowKey) -> Option<Slot> {
-    flow_table::find(&FlowMemory, key)
-}
-
+/// A subprogram: it is big, and called from several places.
 #[inline(never)]
 fn forget_established(question: &FlowKey) -> bool {
     flow_table::remove(&FlowMemory, question)
@@ -213,7 +207,7 @@ impl Tables for Maps<'_> {
     #[inline(always)]
     fn flow(&self, table: Table, key: &FlowKey) -> Option<Slot> {
         match table {
-            Table::Established => established(key),
+            Table::Established => flow_table::search(&FlowMemory, key),
             Table::HalfOpen => self.half_open(key).map(|half_open| half_open.flow()),
         }
     }
