@@ -9,6 +9,7 @@
 #![allow(clippy::inline_always)]
 
 pub mod bench_packet;
+pub mod bench_wire;
 pub mod counters;
 pub mod drop_reason;
 pub mod event;
