@@ -10,3 +10,4 @@ pub mod options;
 pub mod packet;
 pub mod report;
 pub mod target;
+pub mod wire;
