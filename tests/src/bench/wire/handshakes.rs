@@ -15,17 +15,20 @@ pub const SIZE: usize = 64;
 /// How often the handshakes are begun before it is an error that some were not completed.
 const ATTEMPTS: usize = 3;
 
-/// The SYNs of flows `first` to `end - 1`.
+/// The SYNs of flows `first` to `end - 1`, in this order: a table that was filled in the order in which it is asked
+/// would be kind to caches.
 pub fn syns(wire: &Wire, first: u64, end: u64) -> Vec<Template> {
     templates(wire, Kind::Syn, first, end, SIZE)
 }
 
-/// What the flows `first` to `end - 1` send, in a random order.
+/// What the flows `first` to `end - 1` send, in a random order unless it is what opens them.
 pub fn templates(wire: &Wire, kind: Kind, first: u64, end: u64, size: usize) -> Vec<Template> {
     let mut templates: Vec<_> = (first..end)
         .map(|flow| frames::template(kind, super::plan::client(flow), wire.server(flow), size))
         .collect();
-    frames::shuffle(&mut templates);
+    if kind != Kind::Syn {
+        frames::shuffle(&mut templates);
+    }
     templates
 }
 
