@@ -10,6 +10,7 @@
 
 pub mod affinity;
 pub mod bench_packet;
+pub mod bench_wire;
 pub mod counters;
 pub mod drop_reason;
 pub mod event;

@@ -62,13 +62,15 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32, way: &mut Way) -
     } else {
         match find(packet, tables, now, &mut way.next_hop) {
             Found::Established => tables.flow(Table::Established, &packet.key),
-            // Another CPU may have confirmed it since.
-            Found::HalfOpen => {
-                let half_open = tables.flow(Table::HalfOpen, &packet.key);
-                if half_open.is_some() {
-                    half_open
-                } else {
-                    tables.flow(Table::Established, &packet.key)
+            // In both cases another CPU may just have confirmed the flow: it was looked for in the
+            // established table too early, and in the half-open one too late.
+            Found::HalfOpen => tables
+                .flow(Table::HalfOpen, &packet.key)
+                .or_else(|| tables.flow(Table::Established, &packet.key)),
+            Found::Refused(DropReason::NoFlow) => {
+                match tables.flow(Table::Established, &packet.key) {
+                    Some(flow) => Some(flow),
+                    None => return Verdict::Drop(DropReason::NoFlow),
                 }
             }
             Found::Routed => return Verdict::Route,

@@ -8,5 +8,7 @@ pub mod figures;
 pub mod memory;
 pub mod options;
 pub mod packet;
+pub mod pktgen;
 pub mod report;
 pub mod target;
+pub mod wire;

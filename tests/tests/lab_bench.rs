@@ -114,6 +114,58 @@ fn the_memory_part_has_a_figure_for_the_kernel_and_for_the_daemon() -> Result<()
 }
 
 #[test]
+fn the_wire_part_has_a_figure_for_every_contender() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = bench("wire", folder.path())?;
+    let packets = ["bare XDP", "edgelb", "kernel routing", "nftables full NAT"];
+    let mut wanted = Vec::new();
+    for arrangement in ["two-arm", "one-arm"] {
+        for size in [64, 1400] {
+            let section = format!("wire, {arrangement}, {size} bytes");
+            wanted.extend(packets.map(|name| (section.clone(), name)));
+            wanted.push((section, "edgelb, routed media"));
+        }
+    }
+    let mut add = |section: &str, names: &[&'static str]| {
+        wanted.extend(names.iter().map(|name| (section.to_owned(), *name)));
+    };
+    add("wire, new flows", &["SYNs, edgelb", "handshakes, edgelb"]);
+    add("wire, one processor and two", &["edgelb, growth"]);
+    add("wire, daemon at work", &["sweeps", "all flows are listed"]);
+    add("wire, largest pool", &["new connections, beside them"]);
+    add(
+        "wire, new connections",
+        &["direct routing", "edgelb", "HAProxy", "nginx stream"],
+    );
+    add("wire, request latency", &["edgelb: p99", "HAProxy: p99.9"]);
+    for (section, name) in wanted {
+        let rows = run.section(&section).map(|section| section.named(name));
+        let row = rows.and_then(|mut rows| rows.next());
+        let row = row.with_context(|| format!("there is no {name:?} in {section:?}"))?;
+        ensure!(row.value.min > 0.0, "{row:?}");
+    }
+    ensure!(run.targets.len() == 12, "{:#?}", run.targets);
+    Ok(())
+}
+
+#[test]
+fn the_pktgen_part_says_why_it_sends_nothing() -> Result<()> {
+    let folder = tempfile::tempdir()?;
+    let run = bench("pktgen", folder.path())?;
+    let section = run.section("pktgen").context("no section")?;
+    ensure!(
+        section.rows.is_empty() && section.notes.len() == 1,
+        "{section:#?}"
+    );
+    let note = &section.notes[0];
+    ensure!(
+        note.contains("CONFIG_NET_PKTGEN") || note.contains("--pktgen"),
+        "{note}"
+    );
+    Ok(())
+}
+
+#[test]
 fn what_is_asked_wrongly_is_refused() -> Result<()> {
     for arguments in [
         &["packets"][..],

@@ -17,7 +17,7 @@ use self::apt::Apt;
 pub use self::toolchain::clippy_driver;
 
 /// What the build, the tests and the lab call, beside what every Debian has.
-const PACKAGES: [&str; 18] = [
+const PACKAGES: [&str; 19] = [
     "bind9-dnsutils",
     "build-essential",
     "ca-certificates",
@@ -25,6 +25,7 @@ const PACKAGES: [&str; 18] = [
     "curl",
     "dnsmasq-base",
     "ethtool",
+    "haproxy",
     "iproute2",
     "iputils-arping",
     "iputils-ping",

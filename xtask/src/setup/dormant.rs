@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result};
 use xshell::{Shell, cmd};
 
 /// Services that come with our packages. The lab runs these programs itself, in its namespaces.
-const SERVICES: [&str; 2] = ["coturn", "nginx"];
+const SERVICES: [&str; 3] = ["coturn", "haproxy", "nginx"];
 
 /// What dpkg asks before it starts a service, if it is there (invoke-rc.d(8)).
 const POLICY: &str = "/usr/sbin/policy-rc.d";

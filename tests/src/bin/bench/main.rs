@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::{Parser, ValueEnum};
 use lb_tests::{
-    bench::{figures::Run, memory, options::Options, packet, report},
+    bench::{figures::Run, memory, options::Options, packet, pktgen, report, wire},
     lab::supervisor,
 };
 
@@ -39,6 +39,8 @@ struct Cli {
     /// How often to take each figure; the median counts.
     #[arg(long, value_name = "NUMBER", value_parser = rounds)]
     rounds: Option<usize>,
+    #[command(flatten)]
+    pktgen: pktgen::Lab,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -49,6 +51,10 @@ enum Part {
     Packet,
     /// What flows take of the kernel's memory and of the daemon's, and the daemon's time for all of them.
     Memory,
+    /// Packets and connections through real network namespaces, beside what one would install instead.
+    Wire,
+    /// The kernel's packet generator, towards an edgelb on another machine.
+    Pktgen,
 }
 
 fn rounds(text: &str) -> Result<usize, String> {
@@ -75,7 +81,7 @@ fn bench(cli: &Cli) -> Result<ExitCode> {
         rounds: cli.rounds,
     };
     let mut run = Run::here();
-    measure(cli.part, &options, &mut run)?;
+    measure(cli.part, &cli.pktgen, &options, &mut run)?;
     if cli.json.as_deref() != Some(Path::new("-")) {
         println!("{}", report::show(&run));
     }
@@ -91,12 +97,18 @@ fn bench(cli: &Cli) -> Result<ExitCode> {
 }
 
 /// Runs the parts that are asked for, one after the other: each appends to `run`.
-fn measure(part: Part, options: &Options, run: &mut Run) -> Result<()> {
+fn measure(part: Part, pktgen: &pktgen::Lab, options: &Options, run: &mut Run) -> Result<()> {
     if matches!(part, Part::All | Part::Packet) {
         packet::run(options, run)?;
     }
     if matches!(part, Part::All | Part::Memory) {
         memory::run(options, run)?;
+    }
+    if matches!(part, Part::All | Part::Wire) {
+        wire::run(options, run)?;
+    }
+    if matches!(part, Part::All | Part::Pktgen) {
+        pktgen::run(pktgen, options, run)?;
     }
     Ok(())
 }

@@ -1,0 +1,159 @@
+//! The largest pool that there is: all its connections at once, and room for more.
+
+use std::{net::SocketAddrV4, thread, time::Duration};
+
+use anyhow::{Context as _, Result, ensure};
+use lb_common::bench_wire::behaviour;
+
+use super::{
+    contender::Contender,
+    frames::{self, Kind, Template},
+    generator::Lane,
+    handshakes::{SIZE, shake},
+    new_flows, plan,
+    setup::{Ends, Order, Wire},
+};
+use crate::{
+    bench::{
+        figures::{Section, Unit},
+        options::Options,
+    },
+    lab::{
+        folder::Folder,
+        plan::{Arrangement, vip},
+    },
+};
+
+/// Name of the section.
+pub const SECTION: &str = "wire, largest pool";
+/// Row of how fast new connections are taken, in percent of an empty pool.
+pub const SPEED: &str = "new connections beside them, of the rate of an empty pool";
+
+/// After this time edgelb has counted its flows anew: it does so with each sweep.
+const COUNTED: Duration = Duration::from_millis(2500);
+
+/// Connections of one VIP.
+struct Load {
+    name: &'static str,
+    vip: SocketAddrV4,
+    kind: Kind,
+    count: u64,
+}
+
+/// What a pool of twelve nodes holds, or a hundredth of it.
+fn loads(options: &Options) -> [Load; 3] {
+    let share = if options.quick { 100 } else { 1 };
+    let load = |name, vip, port, kind, count: u64| Load {
+        name,
+        vip: SocketAddrV4::new(vip, port),
+        kind,
+        count: count / share,
+    };
+    [
+        load("Access", vip::ACCESS, 443, Kind::Syn, 180_000),
+        load(
+            "Web Conferencing",
+            vip::WEBCONF,
+            plan::WEBCONF,
+            Kind::Syn,
+            12_000,
+        ),
+        load("A/V", vip::AV, plan::STUN, Kind::Question, 6_000),
+    ]
+}
+
+/// Measures the rate of new connections of an empty pool and of a full one.
+pub fn measure(options: &Options, folder: &Folder) -> Result<Vec<Section>> {
+    options.progress("wire: the largest pool");
+    let new: u64 = if options.quick { 1000 } else { 50_000 };
+    let loads = loads(options);
+    let most = loads.iter().map(|load| load.count).max().unwrap_or(0);
+    let order = Order {
+        arrangement: Arrangement::TwoArm,
+        flows: loads.iter().map(|load| load.count).sum::<u64>() + new * 12,
+        templates: most.max(new) as u32,
+        cpus: 1,
+        ends: Ends::Instruments,
+    };
+    let mut wire = Wire::build(Contender::Edgelb, order, folder)?;
+    let mut next = most;
+    let mut rates = [Vec::new(), Vec::new()];
+    let mut held = [0; 3];
+    for rates in &mut rates {
+        for _ in 0..options.rounds_or(5) {
+            rates.push(new_flows::open(&mut wire, next, next + new)?);
+            next += new;
+        }
+        if held == [0; 3] {
+            for (held, load) in held.iter_mut().zip(&loads) {
+                *held = hold(&mut wire, load)?;
+            }
+        }
+    }
+    let [empty, full] = &rates;
+    let mut section = Section::new(
+        SECTION,
+        format!(
+            "{} nodes, with the idle times that edgelb has by default; then {new} more Access connections a sample.",
+            plan::NODES
+        ),
+    );
+    for (load, held) in loads.iter().zip(held) {
+        let name = format!("{} connections held", load.name);
+        section.add(&name, None, Unit::Count, &[held as f64]);
+    }
+    section.add("new connections, empty pool", None, Unit::PerSecond, empty);
+    section.add("new connections, beside them", None, Unit::PerSecond, full);
+    section.compare_to("new connections, empty pool");
+    let speed = full
+        .iter()
+        .zip(empty)
+        .map(|(full, empty)| 100.0 * full / empty);
+    section.add(SPEED, None, Unit::Percent, &speed.collect::<Vec<_>>());
+    Ok(vec![section])
+}
+
+/// Opens the connections of a VIP: how many edgelb says that it holds.
+fn hold(wire: &mut Wire, load: &Load) -> Result<u64> {
+    thread::sleep(COUNTED);
+    let before = established(wire, load)?;
+    let mut first: Vec<Template> = (0..load.count)
+        .map(|flow| frames::template(load.kind, plan::client(flow), load.vip, SIZE))
+        .collect();
+    frames::shuffle(&mut first);
+    wire.instruments.set_templates(0, &first)?;
+    let sent = shake(wire, &[Lane::one(first.len() as u32)])?;
+    ensure!(
+        sent.arrived.data == load.count,
+        "{}: {} of {} connections came about",
+        load.name,
+        sent.arrived.data,
+        load.count
+    );
+    wire.instruments.behave(behaviour::SINK)?;
+    thread::sleep(COUNTED);
+    let held = established(wire, load)? - before;
+    ensure!(
+        held >= load.count,
+        "{}: edgelb holds {held} of {} connections",
+        load.name,
+        load.count
+    );
+    Ok(held)
+}
+
+/// Established flows of a VIP, by edgelb's own account.
+fn established(wire: &Wire, load: &Load) -> Result<u64> {
+    let status = wire.edgelb()?.instance.status()?;
+    let protocol = if load.kind == Kind::Question {
+        "udp"
+    } else {
+        "tcp"
+    };
+    let service = status
+        .services
+        .iter()
+        .find(|service| service.listen == load.vip && service.protocol == protocol)
+        .with_context(|| format!("edgelb has no service {protocol} {}", load.vip))?;
+    Ok(service.flows.established)
+}
