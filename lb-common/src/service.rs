@@ -62,17 +62,6 @@ pub enum Choice {
     LeastConnections = 2,
 }
 
-impl Choice {
-    /// `hash`, `source-ip` or `least-connections`, for people.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Tuple => "hash",
-            Self::Source => "source-ip",
-            Self::LeastConnections => "least-connections",
-        }
-    }
-}
-
 /// In place of [`Choice::Source`] while a node of the service drains: a client that stays with that node
 /// (the map of affinities says who does) goes there, and all others as [`Choice::Source`] says.
 pub const SOURCE_OR_AFFINITY: u8 = 3;

@@ -1,7 +1,10 @@
-//! The control socket: one question and one answer per connection, each a line of JSON.
+//! The control socket: one question and one answer per connection, each a line of JSON; of flows, there are
+//! as many lines as there are flows ([`FlowLine`]).
 //!
 //! The socket is a file that only root (or the user that edgelb runs as) may open; nothing listens to
 //! the network.
+
+mod flows;
 
 use std::{
     fs, io,
@@ -18,27 +21,32 @@ use tokio::{
 };
 use tracing::debug;
 
-use crate::node_state::Wanted;
+pub use self::flows::{FlowLine, FlowLines, FlowStream};
+use crate::{datapath::Progress, node_state::Wanted, snapshot::Status};
 
 /// A question on the control socket.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Question {
-    /// Answered by a [`crate::snapshot::Status`].
+    /// Answered by a [`Status`].
     Status,
-    /// Answered by a list of [`crate::snapshot::FlowStatus`].
+    /// Answered by [`FlowLine`]s with a [`crate::snapshot::FlowStatus`] each.
     Flows,
     /// Read the configuration file again and apply it; answered by a list of what has changed.
     Reload,
     /// Want something of a node; answered by a list of what has changed.
-    Want {
-        /// Its name.
-        node: String,
-        /// For this service alone.
-        service: Option<String>,
-        /// What is wanted.
-        wanted: Wanted,
-    },
+    Want(Wish),
+}
+
+/// What an administrator wants of a node.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wish {
+    /// Its name.
+    pub node: String,
+    /// For this service alone.
+    pub service: Option<String>,
+    /// What is wanted.
+    pub wanted: Wanted,
 }
 
 /// What comes back.
@@ -49,12 +57,19 @@ enum Answer<T> {
     Error(String),
 }
 
-/// A question on its way to the controller, and where the answer goes (JSON, or an error for people).
-pub struct Asked {
-    /// The question.
-    pub question: Question,
-    /// Takes the answer.
-    pub answer: oneshot::Sender<Result<serde_json::Value>>,
+/// Takes an answer of the controller.
+pub type Reply<T> = oneshot::Sender<Result<T>>;
+
+/// A question on its way to the controller, and where the answer goes.
+pub enum Asked {
+    /// For the state of everything.
+    Status(Reply<Status>),
+    /// For the next flows of a walk.
+    Flows(Progress, Reply<FlowLines>),
+    /// To read the configuration again.
+    Reload(Reply<Vec<String>>),
+    /// To do something with a node.
+    Want(Wish, Reply<Vec<String>>),
 }
 
 /// The socket in the file system; it goes when this is dropped.
@@ -129,35 +144,43 @@ async fn converse(stream: UnixStream, controller: mpsc::Sender<Asked>) -> Result
     BufReader::new(reader.take(LONGEST_QUESTION))
         .read_line(&mut line)
         .await?;
-    let answer = match serde_json::from_str(&line) {
-        Ok(question) => ask_controller(question, &controller).await,
-        Err(error) => Err(error).context("not a question that this version knows"),
+    let question = serde_json::from_str(&line).context("not a question that this version knows");
+    let text = match question {
+        Ok(Question::Flows) => return flows::answer(&mut writer, &controller).await,
+        Ok(Question::Status) => line_of(ask_controller(&controller, Asked::Status).await),
+        Ok(Question::Reload) => line_of(ask_controller(&controller, Asked::Reload).await),
+        Ok(Question::Want(wish)) => {
+            line_of(ask_controller(&controller, |reply| Asked::Want(wish, reply)).await)
+        }
+        Err(error) => line_of(Err::<(), _>(error)),
     };
-    let answer = match answer {
-        Ok(value) => Answer::Ok(value),
-        Err(error) => Answer::Error(format!("{error:#}")),
-    };
-    let mut text = serde_json::to_vec(&answer)?;
-    text.push(b'\n');
-    writer.write_all(&text).await?;
+    writer.write_all(&text?).await?;
     Ok(())
 }
 
-async fn ask_controller(
-    question: Question,
-    controller: &mpsc::Sender<Asked>,
-) -> Result<serde_json::Value> {
-    let (answer, answered) = oneshot::channel();
-    controller
-        .send(Asked { question, answer })
-        .await
-        .context("edgelb is stopping")?;
-    answered.await.context("edgelb is stopping")?
+/// An answer, as it goes over the socket.
+fn line_of<T: Serialize>(answer: Result<T>) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec(&match answer {
+        Ok(value) => Answer::Ok(value),
+        Err(error) => Answer::Error(format!("{error:#}")),
+    })?;
+    text.push(b'\n');
+    Ok(text)
 }
 
-/// Asks a running edgelb; for the commands.
-pub fn ask<T: DeserializeOwned>(socket: &Path, question: &Question) -> Result<T> {
-    use io::{Read as _, Write as _};
+async fn ask_controller<T>(
+    controller: &mpsc::Sender<Asked>,
+    question: impl FnOnce(Reply<T>) -> Asked,
+) -> Result<T> {
+    const STOPPING: &str = "edgelb is stopping";
+    let (reply, answer) = oneshot::channel();
+    controller.send(question(reply)).await.context(STOPPING)?;
+    answer.await.context(STOPPING)?
+}
+
+/// Puts a question to a running edgelb.
+fn put(socket: &Path, question: &Question) -> Result<BlockingStream> {
+    use io::Write as _;
     let mut stream = BlockingStream::connect(socket).with_context(|| {
         format!(
             "no edgelb answers on the control socket {}; is it running, and may this user open the socket?",
@@ -167,11 +190,18 @@ pub fn ask<T: DeserializeOwned>(socket: &Path, question: &Question) -> Result<T>
     let mut text = serde_json::to_vec(question)?;
     text.push(b'\n');
     stream.write_all(&text)?;
+    Ok(stream)
+}
+
+const UNKNOWN_ANSWER: &str = "edgelb gave an answer that this version does not know";
+
+/// Asks a running edgelb; for the commands.
+pub fn ask<T: DeserializeOwned>(socket: &Path, question: &Question) -> Result<T> {
+    use io::Read as _;
+    let mut stream = put(socket, question)?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
-    match serde_json::from_str(&answer)
-        .context("edgelb gave an answer that this version does not know")?
-    {
+    match serde_json::from_str(&answer).context(UNKNOWN_ANSWER)? {
         Answer::Ok(answer) => Ok(answer),
         Answer::Error(error) => bail!(error),
     }

@@ -27,7 +27,7 @@ use lb_common::{
 };
 
 pub use self::{
-    balancing::{Balancing, BalancingConfig},
+    balancing::{Affinity, Balancing, BalancingConfig},
     error::{Error, Problem, Warning},
     health::{Check, Health, ServiceHealth, Settings, Tls},
     policy::{Allowed, MAX_ALLOWED, Policy, PolicyMode, WithoutFlow},

@@ -6,12 +6,7 @@ mod links;
 mod reload;
 mod sweep;
 
-use std::{
-    collections::BTreeSet,
-    net::Ipv4Addr,
-    path::PathBuf,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeSet, net::Ipv4Addr, path::PathBuf, time::Instant};
 
 use anyhow::{Context as _, Result};
 use futures_util::StreamExt as _;
@@ -25,9 +20,10 @@ use tracing::{info, warn};
 
 use crate::{
     addresses::{self, AssignedVip},
-    api::{Asked, ControlSocket, Question},
+    api::{Asked, ControlSocket, Wish},
+    census::Census,
     cli,
-    clock::Moment,
+    clock::{self, Moment},
     contents::{self, Contents},
     datapath::{self, Attached, Datapath, Events, Mode, Pins, Sizes},
     detach,
@@ -46,11 +42,11 @@ use crate::{
     wishes::Wishes,
 };
 
-/// How often idle flows are looked for. A walk over a large table takes longer than this: then the
-/// pause grows with it ([`WALK_SHARE`]).
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-/// The walk takes at most one part in this many of one core.
-const WALK_SHARE: u32 = 20;
+use self::sweep::{ROUND_INTERVAL, Underway};
+
+/// After each batch of a walk over the flows there is a pause of this many times its length: the data path,
+/// whose caches a walk uses, is to have the machine for itself.
+pub const WALK_SHARE: u32 = 20;
 
 /// The program on one interface.
 pub struct AttachedInterface {
@@ -90,6 +86,9 @@ pub struct Controller {
     questions: mpsc::Receiver<Asked>,
     server: tokio::task::JoinHandle<()>,
     config: PathBuf,
+    /// What the latest round over all flows has found.
+    pub(crate) census: Census,
+    underway: Option<Underway>,
     next_port_audit: Instant,
 }
 
@@ -158,6 +157,8 @@ impl Controller {
             changes,
             server: tokio::spawn(socket.serve(sender)),
             config: options.config.clone(),
+            census: Census::new(clock::now()),
+            underway: None,
             next_port_audit: Instant::now() + sweep::PORT_AUDIT_INTERVAL,
             plan,
             indexes,
@@ -344,9 +345,11 @@ impl Controller {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
-        let mut sweep = tokio::time::interval(SWEEP_INTERVAL);
-        sweep.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut tick = tokio::time::interval(ROUND_INTERVAL);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut watchdog = Watchdog::new();
+        // Whoever asks is not told that there are none.
+        outlive(self.go_round());
         service_manager::ready();
         loop {
             tokio::select! {
@@ -358,12 +361,8 @@ impl Controller {
                     }
                 }
                 () = watchdog.due() => Watchdog::alive(),
-                _ = sweep.tick() => {
-                    let start = Instant::now();
-                    self.learn();
-                    outlive(self.sweep());
-                    sweep.reset_after(SWEEP_INTERVAL.max(start.elapsed() * WALK_SHARE));
-                }
+                _ = tick.tick() => self.tick(),
+                () = until(self.underway.as_ref().map(|round| round.due)) => outlive(self.go_on()),
                 Some(asked) = self.questions.recv() => self.answer(asked).await,
                 Some(change) = self.changes.recv() => outlive(self.hear(&change)),
                 Some(event) = self.network_events.next() => outlive(self.follow(event).await),
@@ -393,25 +392,27 @@ impl Controller {
         }
     }
 
+    /// Answers; whoever asked may be gone.
     async fn answer(&mut self, asked: Asked) {
-        let answer = match asked.question {
-            Question::Status => view::status(self).and_then(json),
-            Question::Flows => view::flows(self).and_then(json),
-            Question::Want {
-                node,
-                service,
-                wanted,
-            } => self.want(&node, service.as_deref(), wanted).and_then(json),
-            Question::Reload => match self.reload().await {
-                Ok(told) => json(told),
-                Err(error) => {
+        match asked {
+            Asked::Status(reply) => drop(reply.send(view::status(self))),
+            Asked::Flows(from, reply) => drop(reply.send(view::flows(self, from))),
+            Asked::Want(wish, reply) => {
+                let Wish {
+                    node,
+                    service,
+                    wanted,
+                } = wish;
+                drop(reply.send(self.want(&node, service.as_deref(), wanted)));
+            }
+            Asked::Reload(reply) => {
+                let told = self.reload().await;
+                if let Err(error) = &told {
                     warn!("not reloaded, everything is as it was: {error:#}");
-                    Err(error)
                 }
-            },
-        };
-        // Whoever asked may be gone.
-        let _ = asked.answer.send(answer);
+                drop(reply.send(told));
+            }
+        }
     }
 
     /// Ends the daemon and leaves the data path to itself.
@@ -424,8 +425,12 @@ impl Controller {
     }
 }
 
-fn json(answer: impl serde::Serialize) -> Result<serde_json::Value> {
-    Ok(serde_json::to_value(answer)?)
+/// Waits until a moment; without one, for ever.
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment.into()).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Tells of an error that the daemon outlives: packets go on being forwarded, and the next round does

@@ -25,7 +25,9 @@ use lb_common::{
     net::Ip4,
     next_hop::{Neighbour, NextHop},
     policy::NodeAddress,
-    service::{Node, Outbound, Ring, SNAT_POOL_WORDS, Service, ServiceKey, full_word},
+    service::{
+        Node, Outbound, Ring, SNAT_POOL_WORDS, SNAT_PORT_WORDS, Service, ServiceKey, full_word,
+    },
     settings::Settings,
 };
 
@@ -38,12 +40,12 @@ pub use self::{
     attach::{Attached, Mode},
     error::{Error, Result},
     events::Events,
-    flows::FlowTable,
+    flows::{FlowBatch, FlowTable, Pair, Progress},
     load::Sizes,
     pins::Pins,
 };
 use self::{
-    batch::walk,
+    batch::{read_cells, walk},
     flows::{Established, Outgrown},
     table::{Cells, CpuCells, Table},
 };
@@ -223,22 +225,30 @@ impl Datapath {
         }
     }
 
+    /// How many flows a node has, as it was said last, and those that the data path has opened since.
+    pub fn load_of(&self, cell: u32) -> Result<u64> {
+        self.node_loads.get(cell)
+    }
+
     /// Says how many flows a node has. The data path adds those that it opens from here on.
     pub fn set_load(&mut self, cell: u32, flows: u64) -> Result<()> {
         self.node_loads.set(cell, &flows)
     }
 
-    /// 64 ports of a pool: a set bit for each port that may be in use.
-    pub fn snat_word(&self, pool: u16, word: u16) -> Result<u64> {
-        self.snat_ports
-            .get(u32::from(pool) * SNAT_POOL_WORDS + u32::from(word))
+    /// The ports of a pool, 64 a word: a set bit for each that may be in use.
+    pub fn snat_ports(&self, pool: u16) -> Result<Vec<u64>> {
+        let first = u32::from(pool) * SNAT_POOL_WORDS;
+        let words = read_cells(names::SNAT_PORTS, &self.snat_ports, first, SNAT_PORT_WORDS)?;
+        Ok(words.into_iter().map(|word| word.0).collect())
     }
 
-    /// Replaces 64 ports of a pool, not all of them in use. The data path may change them at the same
-    /// time; what is lost then is a hint, which costs it one further try.
-    pub fn set_snat_word(&mut self, pool: u16, word: u16, bits: u64) -> Result<()> {
+    /// Clears the marks of some of the 64 ports in a word of a pool. The data path may change them at the
+    /// same time; what is lost then is a hint, which costs it one further try.
+    pub fn clear_snat_ports(&mut self, pool: u16, word: u16, ports: u64) -> Result<()> {
         let pool = u32::from(pool) * SNAT_POOL_WORDS;
-        self.snat_ports.set(pool + u32::from(word), &bits)?;
+        let marked = self.snat_ports.get(pool + u32::from(word))?;
+        self.snat_ports
+            .set(pool + u32::from(word), &(marked & !ports))?;
         let full = pool + full_word(word);
         let not_full = self.snat_ports.get(full)? & !(1 << (word % 64));
         self.snat_ports.set(full, &not_full)

@@ -224,7 +224,7 @@ mod tests {
         let plan = plan("");
         let draining = wishes(&plan, &[("a", None, Draining)]);
         let both = ["av-3478 a", "av-443 a"];
-        let hash = self::plan("[balancing]\nchoice = \"hash\"\n");
+        let hash = self::plan("[balancing]\naffinity = \"none\"\n");
         let said = |wanted| wishes(&plan, &[("a", None, wanted)]);
         let av_443 = wishes(
             &plan,

@@ -48,6 +48,11 @@ impl Endings {
         endings
     }
 
+    /// Whether no flow ends.
+    pub fn is_empty(&self) -> bool {
+        self.all.is_empty() && self.udp.is_empty()
+    }
+
     /// Whether a flow of the node in `cell` ends; `protocol` is its number.
     pub fn ends(&self, cell: u32, protocol: u8) -> bool {
         self.all.contains(&cell) || (protocol == Protocol::Udp as u8 && self.udp.contains(&cell))

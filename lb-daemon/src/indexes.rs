@@ -204,6 +204,11 @@ impl Indexes {
         self.pools.of(&PoolId::of(service, node))
     }
 
+    /// Every pool that somebody has.
+    pub fn pools(&self) -> impl Iterator<Item = u16> {
+        self.pools.iter().map(|(index, _)| index as u16)
+    }
+
     /// The cells of nodes that are no more in the plan, and that flows may still carry.
     pub fn leaving(&self) -> BTreeSet<u32> {
         self.nodes.leaving().collect()

@@ -2,6 +2,7 @@
 
 pub mod addresses;
 pub mod api;
+pub mod census;
 pub mod changes;
 pub mod cli;
 pub mod clock;
@@ -22,7 +23,9 @@ pub mod neighbours;
 pub mod network;
 pub mod node_state;
 pub mod plan;
+pub mod port_audit;
 pub mod port_table;
+pub mod round;
 pub mod service_manager;
 pub mod snapshot;
 pub mod state_file;

@@ -8,10 +8,10 @@ use std::{
 use lb_common::{
     net::{Protocol, Zone},
     policy::RuleKind,
-    service::{Choice, Treatment},
+    service::Treatment,
 };
 
-use crate::config::{Balancing, Config, Role};
+use crate::config::{Affinity, Balancing, Config, Role};
 pub use crate::config::{Health, Limits, PolicyMode, Timeouts, WithoutFlow};
 
 /// Everything that the data path is to do.
@@ -218,7 +218,7 @@ impl Plan {
                 protocol: service.protocol,
                 zone: service.zone,
                 treatment: service.treatment,
-                balancing: config.balancing.of(&service.name, Choice::Tuple),
+                balancing: config.balancing.of(&service.name, Affinity::None),
                 nodes: service
                     .nodes
                     .iter()
@@ -259,12 +259,12 @@ pub fn edge_services(config: &Config) -> Vec<PlannedService> {
         }
         let name = format!("{}-{port}", role.name());
         // A client's UDP and its TCP reach the same A/V edge.
-        let choice = match treatment {
-            Treatment::Snat => Choice::Tuple,
-            Treatment::Dnat => Choice::Source,
+        let affinity = match treatment {
+            Treatment::Snat => Affinity::None,
+            Treatment::Dnat => Affinity::SourceIp,
         };
         services.push(PlannedService {
-            balancing: config.balancing.of(&name, choice),
+            balancing: config.balancing.of(&name, affinity),
             name,
             row: Some(row),
             listen: SocketAddrV4::new(vip, port),

@@ -1,31 +1,30 @@
 //! From what the controller holds to what it shows: [`crate::snapshot`] (read-only).
 
-use std::{collections::HashMap, net::SocketAddrV4};
+mod flows;
+
+use std::net::SocketAddrV4;
 
 use anyhow::Result;
 use lb_common::{
     drop_reason::{ANSWERED_CELL, DropReason, GONE_CELL, OBSERVED_CELL, ROUTED_CELL},
-    flow::{Direction, FlowCell, FlowEntry, FlowKey, FlowState},
-    net::{Protocol, socket_address},
+    net::Protocol,
 };
 
+pub use self::flows::flows;
 use crate::{
     clock,
     controller::Controller,
-    datapath::FlowTable,
-    expiry,
     health::target::{Key, gate_of},
     indexes::ServiceId,
     snapshot::{
-        DropStatus, FlowCounts, FlowStatus, FlowTableStatus, HealthStatus, IdleTimeouts,
-        InterfaceStatus, NodeStatus, PacketTotals, ServiceStatus, Status, Traffic, VipStatus,
+        DropStatus, FlowCounts, FlowTableStatus, HealthStatus, IdleTimeouts, InterfaceStatus,
+        NodeStatus, PacketTotals, ServiceStatus, Status, Traffic, VipStatus,
     },
 };
 
 /// Answer to `edgelb status`.
 pub fn status(controller: &Controller) -> Result<Status> {
-    let census = Census::take(controller)?;
-    let services = services(controller, &census)?;
+    let services = services(controller)?;
     let verdicts = controller.datapath.verdicts()?;
     let drops: Vec<DropStatus> = DropReason::ALL
         .iter()
@@ -55,7 +54,7 @@ pub fn status(controller: &Controller) -> Result<Status> {
         interfaces: interfaces(controller),
         vips: vips(controller),
         services,
-        flow_table: flow_table(controller, &census),
+        flow_table: flow_table(controller),
         packets,
         drops,
     })
@@ -102,7 +101,7 @@ fn vips(controller: &Controller) -> Vec<VipStatus> {
         .collect()
 }
 
-fn services(controller: &Controller, census: &Census) -> Result<Vec<ServiceStatus>> {
+fn services(controller: &Controller) -> Result<Vec<ServiceStatus>> {
     let plan = &controller.plan;
     let mut services = Vec::new();
     for planned in &plan.services {
@@ -117,7 +116,7 @@ fn services(controller: &Controller, census: &Census) -> Result<Vec<ServiceStatu
             flows: FlowCounts::default(),
             nodes: Vec::new(),
         };
-        services.push(fill(controller, census, planned.into(), frame, nodes)?);
+        services.push(fill(controller, planned.into(), frame, nodes)?);
     }
     for planned in &plan.outbound {
         let nodes = planned.nodes.iter();
@@ -132,7 +131,7 @@ fn services(controller: &Controller, census: &Census) -> Result<Vec<ServiceStatu
             flows: FlowCounts::default(),
             nodes: Vec::new(),
         };
-        services.push(fill(controller, census, planned.into(), frame, nodes)?);
+        services.push(fill(controller, planned.into(), frame, nodes)?);
     }
     Ok(services)
 }
@@ -143,7 +142,6 @@ const VIP_OUT: &str = "vip-out";
 /// Adds the nodes, and the sums over them.
 fn fill<'a>(
     controller: &Controller,
-    census: &Census,
     id: ServiceId,
     mut service: ServiceStatus,
     nodes: impl Iterator<Item = (&'a str, SocketAddrV4, u32)>,
@@ -159,7 +157,7 @@ fn fill<'a>(
             packets_out: counters.packets[1],
             bytes_out: counters.bytes[1],
         };
-        let flows = census.by_node.get(&cell).copied().unwrap_or_default();
+        let flows = controller.census.of_node(cell);
         service.traffic.packets_in += traffic.packets_in;
         service.traffic.bytes_in += traffic.bytes_in;
         service.traffic.packets_out += traffic.packets_out;
@@ -212,8 +210,8 @@ fn health(controller: &Controller, service: &str, node: &str) -> Option<HealthSt
     })
 }
 
-fn flow_table(controller: &Controller, census: &Census) -> FlowTableStatus {
-    let Controller { plan, .. } = controller;
+fn flow_table(controller: &Controller) -> FlowTableStatus {
+    let Controller { plan, census, .. } = controller;
     FlowTableStatus {
         capacity: u64::from(plan.limits.max_flows),
         used: census.established,
@@ -225,141 +223,5 @@ fn flow_table(controller: &Controller, census: &Census) -> FlowTableStatus {
             tcp_closing: plan.timeouts.tcp_closing.as_secs(),
             udp: plan.timeouts.udp.as_secs(),
         },
-    }
-}
-
-/// The flows, counted.
-#[derive(Default)]
-struct Census {
-    by_node: HashMap<u32, FlowCounts>,
-    established: u64,
-    half_open: u64,
-}
-
-impl Census {
-    /// Counts every flow once, by the entry of its client's packets. A flow that only the node is
-    /// closing is told by the other entry and counts as established here.
-    fn take(controller: &Controller) -> Result<Self> {
-        let mut census = Self::default();
-        for table in [FlowTable::Established, FlowTable::HalfOpen] {
-            controller.datapath.walk_flows(table, |_, entry| {
-                if entry.role.direction() != Direction::TO_NODE {
-                    return;
-                }
-                let counts = census
-                    .by_node
-                    .entry(u32::from(entry.node_cell))
-                    .or_default();
-                if entry.state.is_closing() {
-                    counts.closing += 1;
-                } else if table == FlowTable::HalfOpen {
-                    counts.half_open += 1;
-                } else {
-                    counts.established += 1;
-                }
-                match table {
-                    FlowTable::Established => census.established += 1,
-                    FlowTable::HalfOpen => census.half_open += 1,
-                }
-            })?;
-        }
-        Ok(census)
-    }
-}
-
-/// Answer to `edgelb flows`.
-pub fn flows(controller: &Controller) -> Result<Vec<FlowStatus>> {
-    let now = clock::now();
-    let labels = labels(controller);
-    let label = |entry: &FlowEntry| {
-        let label = labels.get(&u32::from(entry.node_cell));
-        label.copied().unwrap_or_default()
-    };
-    let mut flows = Vec::new();
-    let datapath = &controller.datapath;
-    datapath.walk_established(|FlowCell { key, entry }, answer| {
-        let table = FlowTable::Established;
-        let answers = Some(&answer.entry);
-        flows.push(flow(table, key, entry, answers, label(entry), now));
-    })?;
-    let mut questions = Vec::new();
-    datapath.walk_half_open(|key, entry| {
-        if entry.role.direction() == Direction::TO_NODE {
-            questions.push((*key, *entry));
-        }
-    })?;
-    for (key, entry) in questions {
-        let table = FlowTable::HalfOpen;
-        let answers = datapath.half_open(&key.answer_to(&entry.rewrite))?;
-        let answers = answers.as_ref();
-        flows.push(flow(table, &key, &entry, answers, label(&entry), now));
-    }
-    Ok(flows)
-}
-
-/// What a flow is shown as: service, node, treatment. Empty for what is in no plan any more.
-type Label<'a> = (&'a str, &'a str, &'static str);
-
-fn labels(controller: &Controller) -> HashMap<u32, Label<'_>> {
-    let Controller { plan, indexes, .. } = controller;
-    let mut labels = HashMap::new();
-    for service in &plan.services {
-        for node in &service.nodes {
-            if let Some((cell, _)) = indexes.node(service.into(), node.address) {
-                let treatment = service.treatment.name();
-                labels.insert(cell, (service.name.as_str(), node.name.as_str(), treatment));
-            }
-        }
-    }
-    for outbound in &plan.outbound {
-        for (node, address) in &outbound.nodes {
-            let address = SocketAddrV4::new(*address, 0);
-            if let Some((cell, _)) = indexes.node(outbound.into(), address) {
-                labels.insert(cell, (outbound.name.as_str(), node.as_str(), VIP_OUT));
-            }
-        }
-    }
-    labels
-}
-
-fn flow(
-    table: FlowTable,
-    key: &FlowKey,
-    entry: &FlowEntry,
-    answers: Option<&FlowEntry>,
-    (service, node, treatment): Label<'_>,
-    now: u32,
-) -> FlowStatus {
-    let idle = answers.map_or(u32::MAX, |answers| expiry::idle(answers, now));
-    FlowStatus {
-        protocol: if key.protocol == Protocol::Udp as u8 {
-            Protocol::Udp.name().to_owned()
-        } else {
-            Protocol::Tcp.name().to_owned()
-        },
-        treatment: treatment.to_owned(),
-        service: service.to_owned(),
-        node: node.to_owned(),
-        client: socket_address(key.source, key.source_port),
-        vip: socket_address(key.destination, key.destination_port),
-        source: socket_address(entry.rewrite.source, entry.rewrite.source_port),
-        node_address: socket_address(entry.rewrite.destination, entry.rewrite.destination_port),
-        state: state(table, entry.state, answers.map(|answers| answers.state)).to_owned(),
-        age_seconds: u64::from(now.saturating_sub(entry.opened)),
-        idle_seconds: u64::from(idle.min(expiry::idle(entry, now))),
-        packets_in: u64::from(entry.packets),
-        packets_out: answers.map_or(0, |answers| u64::from(answers.packets)),
-        bytes_in: entry.bytes,
-        bytes_out: answers.map_or(0, |answers| answers.bytes),
-    }
-}
-
-fn state(table: FlowTable, own: FlowState, other: Option<FlowState>) -> &'static str {
-    if own.is_closing() || other.is_some_and(FlowState::is_closing) {
-        return "closing";
-    }
-    match table {
-        FlowTable::Established => "established",
-        FlowTable::HalfOpen => "half-open",
     }
 }

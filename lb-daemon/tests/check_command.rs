@@ -30,6 +30,8 @@ fn print_shows_the_plan() {
     for word in [
         "access-5061",
         "EV4",
+        "balance hash",
+        "affinity source-ip",
         "203.0.113.11:5061",
         "ext0",
         "1024-64511",

@@ -73,7 +73,7 @@ fn a_hundred_thousand_flows_are_spread_by_weight() {
 /// The flows stay open, so the counts are the load; it follows the weights closely.
 #[test]
 fn least_connections_evens_the_load_out() {
-    let balancing = "[balancing]\nchoice = \"least-connections\"\n";
+    let balancing = "[balancing]\nbalance = \"least-connections\"\n";
     for weights in [[100, 100, 100], [100, 200, 300]] {
         let mut host = Host::new(&config(weights, balancing));
         assert_spread(&opened(&mut host, 20_000), weights, 0.01);
@@ -156,8 +156,12 @@ fn ev7_ev8_all_flows_of_a_client_reach_the_same_node() {
 /// The kernel chooses as the pure logic does.
 #[test]
 fn both_runners_choose_the_same_node() {
-    for choice in ["hash", "source-ip", "least-connections"] {
-        let balancing = format!("[balancing]\nchoice = \"{choice}\"\n");
+    for said in [
+        "balance = \"hash\"",
+        "affinity = \"source-ip\"",
+        "balance = \"least-connections\"",
+    ] {
+        let balancing = format!("[balancing]\n{said}\n");
         let config = config([100, 100, 100], &balancing)
             .replace(".11:", ".12:")
             .replace(".21:", ".22:")

@@ -6,18 +6,18 @@ use anyhow::Result;
 
 use super::show;
 use crate::{
-    api::{Question, ask},
+    api::{Question, Wish, ask},
     cli,
     node_state::Wanted,
 };
 
 /// Has a running edgelb want something of a node, and prints what has changed.
 pub fn run(options: cli::Node, wanted: Wanted) -> Result<ExitCode> {
-    let question = Question::Want {
+    let question = Question::Want(Wish {
         node: options.node,
         service: options.service,
         wanted,
-    };
+    });
     let changes: Vec<String> = ask(&options.control_socket, &question)?;
     if changes.is_empty() {
         show("nothing has changed")?;

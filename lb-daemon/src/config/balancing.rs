@@ -16,7 +16,9 @@ use crate::plan::Plan;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct BalancingConfig {
     /// What holds for services that say nothing else; none for the default of each.
-    choice: Option<Choice>,
+    affinity: Option<Affinity>,
+    /// Likewise.
+    balance: Balance,
     /// Likewise.
     slow_start: Duration,
     /// `[[balancing.services]]`, by name.
@@ -24,15 +26,40 @@ pub struct BalancingConfig {
 }
 
 impl BalancingConfig {
-    /// How the new flows of a service find their nodes; `default` is how where nothing is said.
-    pub fn of(&self, service: &str, default: Choice) -> Balancing {
+    /// How the new flows of a service find their nodes; `default` is its affinity where nothing is said.
+    pub fn of(&self, service: &str, default: Affinity) -> Balancing {
         let own = self.services.iter().find(|(name, _)| name == service);
-        let said = own.map_or(Said::default(), |(_, said)| *said);
+        let own = own.map_or(Said::default(), |(_, said)| *said);
+        let affinity = own.affinity.or(self.affinity).unwrap_or(default);
+        let balance = own.balance.unwrap_or(self.balance);
         Balancing {
-            choice: said.choice.or(self.choice).unwrap_or(default),
-            slow_start: said.slow_start.unwrap_or(self.slow_start),
+            choice: match (affinity, balance) {
+                (Affinity::SourceIp, _) => Choice::Source,
+                (Affinity::None, Balance::Hash) => Choice::Tuple,
+                (Affinity::None, Balance::LeastConnections) => Choice::LeastConnections,
+            },
+            slow_start: own.slow_start.unwrap_or(self.slow_start),
         }
     }
+}
+
+/// `affinity`: which flows reach the same node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Affinity {
+    /// Each flow finds its own.
+    None,
+    /// All flows of a client's address.
+    SourceIp,
+}
+
+/// `balance`: how a flow without affinity finds its node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Balance {
+    /// By consistent hashing of addresses and ports.
+    #[default]
+    Hash,
+    /// The less busy one of two that the hash names.
+    LeastConnections,
 }
 
 /// How the new flows of one service find their nodes.
@@ -46,7 +73,11 @@ pub struct Balancing {
 
 impl fmt::Display for Balancing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.choice.name())?;
+        f.write_str(match self.choice {
+            Choice::Tuple => "balance hash",
+            Choice::Source => "affinity source-ip",
+            Choice::LeastConnections => "balance least-connections",
+        })?;
         if !self.slow_start.is_zero() {
             let slow_start = humantime::format_duration(self.slow_start);
             write!(f, ", slow start {slow_start}")?;
@@ -58,20 +89,29 @@ impl fmt::Display for Balancing {
 /// What one section says.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Said {
-    choice: Option<Choice>,
+    affinity: Option<Affinity>,
+    balance: Option<Balance>,
     slow_start: Option<Duration>,
 }
 
-const CHOICE: &str = "how a node is chosen; \"hash\" (consistent hashing of addresses and ports), \"source-ip\" (of the client's address) and \"least-connections\" (the less busy one of two) are";
+/// Where one of `[[balancing.services]]` stands.
+pub struct Places {
+    name: Place,
+    /// `balance = "least-connections"` that nothing is said of affinity beside.
+    least_connections: Option<Place>,
+}
+
+const AFFINITY: &str = "which flows reach the same node; \"none\" (each finds its own) and \"source-ip\" (all of a client's address) are";
+const BALANCE: &str = "how a node is chosen; \"hash\" (consistent hashing of addresses and ports) and \"least-connections\" (the less busy one of two) are";
 const SLOW_START: &str =
     "a time in whole seconds from 0s to 1h, such as \"30s\" or a whole number of seconds";
 
-/// Reads `[balancing]`; with it the places of the names of services. What is wrong goes to `problems`.
+/// Reads `[balancing]`; with it the places of its list. What is wrong goes to `problems`.
 pub fn balancing(
     mut section: Section,
     problems: &mut Vec<Problem>,
-) -> (BalancingConfig, Vec<Place>) {
-    let general = said(&mut section, problems);
+) -> (BalancingConfig, Vec<Places>) {
+    let (general, _) = said(&mut section, problems);
     let (mut services, mut places) = (Vec::new(), Vec::new());
     if let Some(value) = section.take("services") {
         let wanted = "a list of tables; [[balancing.services]] starts each";
@@ -79,7 +119,7 @@ pub fn balancing(
             let Some(mut section) = value.section(problems) else {
                 continue;
             };
-            let own = said(&mut section, problems);
+            let (own, least_connections) = said(&mut section, problems);
             let name = section.require("name", "the name of a service", problems);
             if let Some(value) = name
                 && let Some(name) = value.parsed("the name of a service", problems, |text| {
@@ -87,32 +127,61 @@ pub fn balancing(
                 })
             {
                 services.push((name, own));
-                places.push(value.place);
+                places.push(Places {
+                    name: value.place,
+                    least_connections,
+                });
             }
             section.finish(problems);
         }
     }
     section.finish(problems);
     let balancing = BalancingConfig {
-        choice: general.choice,
+        affinity: general.affinity,
+        balance: general.balance.unwrap_or_default(),
         slow_start: general.slow_start.unwrap_or_default(),
         services,
     };
     (balancing, places)
 }
 
-fn said(section: &mut Section, problems: &mut Vec<Problem>) -> Said {
-    let choice = section.take("choice").and_then(|value| {
-        value.parsed(CHOICE, problems, |text| {
-            [Choice::Tuple, Choice::Source, Choice::LeastConnections]
-                .into_iter()
-                .find(|choice| choice.name() == text)
+/// What a section says; with it the place of `balance = "least-connections"` where it says nothing of affinity.
+fn said(section: &mut Section, problems: &mut Vec<Problem>) -> (Said, Option<Place>) {
+    let affinity = section.take("affinity").and_then(|value| {
+        value.parsed(AFFINITY, problems, |text| match text {
+            "none" => Some(Affinity::None),
+            "source-ip" => Some(Affinity::SourceIp),
+            _ => None,
         })
     });
+    let value = section.take("balance");
+    let balance = value.as_ref().and_then(|value| {
+        value.parsed(BALANCE, problems, |text| match text {
+            "hash" => Some(Balance::Hash),
+            "least-connections" => Some(Balance::LeastConnections),
+            _ => None,
+        })
+    });
+    let least_connections = value
+        .map(|value| value.place)
+        .filter(|_| balance == Some(Balance::LeastConnections));
+    if let Some(place) = &least_connections
+        && affinity == Some(Affinity::SourceIp)
+    {
+        place.problem(
+            problems,
+            "\"least-connections\" does not go with affinity = \"source-ip\" beside it, where the client's address alone names the node; leave out the one or the other",
+        );
+    }
     let slow_start = section
         .take("slow_start")
         .and_then(|value| slow_start(&value, problems));
-    Said { choice, slow_start }
+    let said = Said {
+        affinity,
+        balance,
+        slow_start,
+    };
+    (said, least_connections.filter(|_| affinity.is_none()))
 }
 
 fn slow_start(value: &Value, problems: &mut Vec<Problem>) -> Option<Duration> {
@@ -127,28 +196,44 @@ fn slow_start(value: &Value, problems: &mut Vec<Problem>) -> Option<Duration> {
     duration
 }
 
-/// Notes every name that is no service's, or comes twice.
+/// Notes every name that is no service's, or comes twice, and every `balance` that affinity from elsewhere
+/// leaves without effect.
 pub fn check(located: &Located, problems: &mut Vec<Problem>) {
     let services = Plan::of(&located.config).services;
-    let names = || {
+    let said = || {
         let said = located.config.balancing.services.iter();
-        said.map(|(name, _)| name.clone())
-            .zip(located.balancing.iter().cloned())
+        said.map(|(name, _)| name).zip(&located.balancing)
     };
-    unique(names(), problems, |name, first| {
+    let names = said().map(|(name, places)| (name.clone(), places.name.clone()));
+    unique(names, problems, |name, first| {
         format!(
             "{name:?} is {} already; a service stands here once",
             first.key
         )
     });
-    for (name, place) in names() {
-        if services.iter().all(|service| service.name != name) {
+    for (name, places) in said() {
+        let Some(service) = services.iter().find(|service| service.name == *name) else {
             let known: Vec<&str> = services.iter().map(|service| &*service.name).collect();
-            place.problem(
+            places.name.problem(
                 problems,
                 format!(
                     "there is no service {name:?}; there are {}",
                     known.join(", ")
+                ),
+            );
+            continue;
+        };
+        if let Some(place) = &places.least_connections
+            && service.balancing.choice == Choice::Source
+        {
+            let whose = match located.config.balancing.affinity {
+                Some(_) => "[balancing] gives",
+                None => "is the default of",
+            };
+            place.problem(
+                problems,
+                format!(
+                    "\"least-connections\" does not go with affinity = \"source-ip\", which {whose} {name}; affinity = \"none\" beside it takes that away"
                 ),
             );
         }
@@ -179,43 +264,105 @@ mod tests {
             .collect())
     }
 
-    fn are(texts: &[&str]) -> Vec<String> {
-        texts.iter().map(|text| (*text).to_owned()).collect()
-    }
-
     #[test]
     fn each_service_has_its_own_or_the_general_or_its_default() {
-        assert_eq!(
-            balanced(""),
-            Ok(are(&[
-                "av-3478: source-ip",
-                "av-443: source-ip",
-                "own: hash"
-            ]))
-        );
-        let general = "[balancing]\nchoice = \"least-connections\"\nslow_start = \"30s\"\n";
-        let own = "[[balancing.services]]\nname = \"own\"\nchoice = \"hash\"\nslow_start = 0\n";
-        assert_eq!(
-            balanced(&format!("{general}{own}")),
-            Ok(are(&[
-                "av-3478: least-connections, slow start 30s",
-                "av-443: least-connections, slow start 30s",
-                "own: hash",
-            ]))
-        );
+        let least = "[balancing]\nbalance = \"least-connections\"\nslow_start = \"30s\"\n";
+        let own = "[[balancing.services]]\nname = \"own\"\nbalance = \"hash\"\nslow_start = 0\n";
+        let none = "[balancing]\naffinity = \"none\"\n";
+        let source = "[balancing]\naffinity = \"source-ip\"\n";
+        let own_none = "[[balancing.services]]\nname = \"own\"\naffinity = \"none\"\n";
+        let av_least = "[[balancing.services]]\nname = \"av-443\"\naffinity = \"none\"\n\
+                        balance = \"least-connections\"\n";
+        for (lines, shown) in [
+            (
+                String::new(),
+                ["affinity source-ip", "affinity source-ip", "balance hash"],
+            ),
+            // How to balance is no word on who has affinity.
+            (
+                format!("{least}{own}"),
+                [
+                    "affinity source-ip, slow start 30s",
+                    "affinity source-ip, slow start 30s",
+                    "balance hash",
+                ],
+            ),
+            (
+                none.to_owned(),
+                ["balance hash", "balance hash", "balance hash"],
+            ),
+            (
+                format!("{none}balance = \"least-connections\"\n"),
+                ["balance least-connections"; 3],
+            ),
+            (source.to_owned(), ["affinity source-ip"; 3]),
+            (
+                format!("{source}{own_none}"),
+                ["affinity source-ip", "affinity source-ip", "balance hash"],
+            ),
+            (
+                format!("{source}{av_least}"),
+                [
+                    "affinity source-ip",
+                    "balance least-connections",
+                    "affinity source-ip",
+                ],
+            ),
+            (
+                format!("{least}{own_none}"),
+                [
+                    "affinity source-ip, slow start 30s",
+                    "affinity source-ip, slow start 30s",
+                    "balance least-connections, slow start 30s",
+                ],
+            ),
+        ] {
+            let names = ["av-3478", "av-443", "own"];
+            let wanted: Vec<String> = names
+                .iter()
+                .zip(shown)
+                .map(|(name, shown)| format!("{name}: {shown}"))
+                .collect();
+            assert_eq!(balanced(&lines), Ok(wanted), "{lines}");
+        }
     }
 
     #[test]
     fn wrong_values_are_told_with_what_would_be_right() {
         let own = "[[balancing.services]]\nname = \"own\"\n";
+        let least = "balance = \"least-connections\"\n";
         for (lines, problem) in [
             (
-                "[balancing]\nchoice = \"random\"\n".to_owned(),
-                "7: balancing.choice: \"random\" is not how a node is chosen; \"hash\" (consistent hashing of addresses and ports), \"source-ip\" (of the client's address) and \"least-connections\" (the less busy one of two) are",
+                "[balancing]\nbalance = \"random\"\n".to_owned(),
+                "7: balancing.balance: \"random\" is not how a node is chosen; \"hash\" (consistent hashing of addresses and ports) and \"least-connections\" (the less busy one of two) are",
+            ),
+            (
+                "[balancing]\naffinity = \"cookie\"\n".to_owned(),
+                "7: balancing.affinity: \"cookie\" is not which flows reach the same node; \"none\" (each finds its own) and \"source-ip\" (all of a client's address) are",
+            ),
+            (
+                format!("[balancing]\naffinity = \"source-ip\"\n{least}"),
+                "8: balancing.balance: \"least-connections\" does not go with affinity = \"source-ip\" beside it, where the client's address alone names the node; leave out the one or the other",
+            ),
+            (
+                format!("{own}{least}affinity = \"source-ip\"\n"),
+                "8: balancing.services[0].balance: \"least-connections\" does not go with affinity = \"source-ip\" beside it, where the client's address alone names the node; leave out the one or the other",
+            ),
+            (
+                format!("[[balancing.services]]\nname = \"av-443\"\n{least}"),
+                "8: balancing.services[0].balance: \"least-connections\" does not go with affinity = \"source-ip\", which is the default of av-443; affinity = \"none\" beside it takes that away",
+            ),
+            (
+                format!("[balancing]\naffinity = \"source-ip\"\n{own}{least}"),
+                "10: balancing.services[0].balance: \"least-connections\" does not go with affinity = \"source-ip\", which [balancing] gives own; affinity = \"none\" beside it takes that away",
             ),
             (
                 "[balancing]\nslow_start = \"2h\"\n".to_owned(),
                 "7: balancing.slow_start: \"2h\" is not a time in whole seconds from 0s to 1h, such as \"30s\" or a whole number of seconds",
+            ),
+            (
+                "[balancing]\nchoice = \"hash\"\n".to_owned(),
+                "7: balancing.choice: unknown key \"choice\"; known here are affinity, balance, slow_start, services",
             ),
             (
                 "[[balancing.services]]\nname = \"no\"\n".to_owned(),

@@ -41,8 +41,8 @@ pub struct Located {
     pub services: Vec<ServicePlaces>,
     /// Place of `timeouts.tcp_established`, where it is set.
     pub tcp_established: Option<Place>,
-    /// Places of the names in `[[balancing.services]]`.
-    pub balancing: Vec<Place>,
+    /// Places of each of `[[balancing.services]]`.
+    pub balancing: Vec<balancing::Places>,
     /// Places of each of `[[health.services]]`.
     pub health: Vec<health::Places>,
 }

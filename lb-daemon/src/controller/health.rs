@@ -56,7 +56,7 @@ impl Controller {
         }
         if changed {
             self.remember();
-            self.sweep_flows()?;
+            self.end_flows()?;
         }
         Ok(())
     }

@@ -100,7 +100,7 @@ impl Controller {
         outlive(self.release_clients());
         addresses::release(&gone, &self.network).await;
         outlive(self.resolve_first(&links).await);
-        outlive(self.sweep_flows().map(|_| ()));
+        outlive(self.end_flows());
         Ok(())
     }
 

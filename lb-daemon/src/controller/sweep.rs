@@ -1,42 +1,171 @@
-//! The end of idle flows: both entries and the SNAT port go together.
+//! Rounds over all flows: the end of idle ones, both entries and the SNAT port together, and the count of the
+//! others.
+//!
+//! A round goes batch by batch, with pauses in between, so that neither the controller nor the data path,
+//! whose caches it uses, is held up by a table of any size.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use lb_common::{
-    flow::{Direction, FlowCell, FlowEntry, FlowKey},
-    service::{NO_POOL, SNAT_PORT_WORDS},
-    upkeep::EndedFlow,
-};
-use tracing::{debug, info};
+use tracing::{debug, info, trace};
 
-use super::Controller;
+use super::{Controller, WALK_SHARE, outlive};
 use crate::{
     clock::{self, Moment},
-    datapath::{FlowTable, Result},
+    datapath::{FlowBatch, Progress, Result},
     endings::Endings,
-    expiry,
-    indexes::{Freed, InUse},
+    indexes::Freed,
+    port_audit::PortAudit,
+    round::Round,
 };
 
-/// How often the bitmaps of the SNAT ports are made to agree with the flow tables. A half-open flow
-/// that was pushed out of its table leaves its port marked until then; the data path tries marked
-/// ports too when it finds no other.
+/// How often a round begins, unless the one before is still going on.
+pub const ROUND_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a round makes the marks of the SNAT ports agree with the flow tables. A half-open flow that was
+/// pushed out of its table leaves its port marked until then; the data path tries marked ports too when
+/// it finds no other.
 pub const PORT_AUDIT_INTERVAL: Duration = Duration::from_secs(30);
 
+/// A round that is going on.
+pub struct Underway {
+    round: Round,
+    progress: Progress,
+    /// The loads of the nodes by their cells, as they stood when it began.
+    loads: Vec<(u32, u64)>,
+    began: Instant,
+    /// When it goes on.
+    pub due: Instant,
+    /// Flows that it has removed: of nodes that keep none, and idle ones.
+    removed: [u64; 2],
+}
+
 impl Controller {
-    /// Removes the flows that are over, and frees the indexes that no flow carries any more.
-    pub(super) fn sweep(&mut self) -> Result<()> {
-        let in_use = self.sweep_flows()?;
-        for cell in self.contents.nodes.keys() {
-            self.datapath.set_load(*cell, in_use.flows(*cell))?;
-        }
+    /// What is to be looked at every second.
+    pub(super) fn tick(&mut self) {
+        self.learn();
         if self.warm_up.is_going_on() || self.drains.is_one_over(Moment::now()) {
-            self.decide()?;
+            outlive(self.decide());
         }
-        let freed = self.indexes.release(&in_use);
+        if self.underway.is_none() {
+            outlive(self.begin_round());
+        }
+    }
+
+    fn begin_round(&mut self) -> Result<()> {
+        let mut audit = None;
+        if Instant::now() >= self.next_port_audit {
+            let pools = self.indexes.pools();
+            let marked = pools.map(|pool| Ok((pool, self.datapath.snat_ports(pool)?)));
+            audit = Some(PortAudit::of(marked.collect::<Result<Vec<_>>>()?));
+            self.next_port_audit = Instant::now() + PORT_AUDIT_INTERVAL;
+        }
+        self.underway = Some(self.round(audit)?);
+        Ok(())
+    }
+
+    fn round(&self, audit: Option<PortAudit>) -> Result<Underway> {
+        let endings = Endings::of(&self.plan, &self.indexes, &self.takers);
+        let nodes = self.contents.nodes.keys();
+        let loads = nodes.map(|cell| Ok((*cell, self.datapath.load_of(*cell)?)));
+        Ok(Underway {
+            loads: loads.collect::<Result<_>>()?,
+            round: Round::new(endings, self.plan.timeouts, audit, clock::now()),
+            progress: Progress::BEGINNING,
+            began: Instant::now(),
+            due: Instant::now(),
+            removed: [0; 2],
+        })
+    }
+
+    /// Goes on with the round that is going on. One that fails is given up; the next begins in a second.
+    pub(super) fn go_on(&mut self) -> Result<()> {
+        let Some(mut underway) = self.underway.take() else {
+            return Ok(());
+        };
+        let begun = Instant::now();
+        if self.step(&mut underway)? {
+            underway.due = Instant::now() + begun.elapsed() * WALK_SHARE;
+            self.underway = Some(underway);
+            return Ok(());
+        }
+        let audit = underway.round.audit.take();
+        self.conclude(underway)?;
+        self.free_indexes()?;
+        for (pool, word, ports) in audit.iter().flat_map(PortAudit::stale) {
+            self.datapath.clear_snat_ports(pool, word, ports)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the flows of nodes that keep none, without pauses: whoever is connected to such a node is to hear
+    /// of it at once.
+    pub(super) fn end_flows(&mut self) -> Result<()> {
+        if Endings::of(&self.plan, &self.indexes, &self.takers).is_empty() {
+            return Ok(());
+        }
+        self.go_round()
+    }
+
+    /// A whole round without pauses. The one that is going on knows less, and is given up.
+    pub(super) fn go_round(&mut self) -> Result<()> {
+        self.underway = None;
+        let mut underway = self.round(None)?;
+        while self.step(&mut underway)? {}
+        self.conclude(underway)
+    }
+
+    /// Looks through a batch of flows, and removes those that are over; false when these were the last.
+    fn step(&mut self, underway: &mut Underway) -> Result<bool> {
+        let now = clock::now();
+        let (batch, next) = self.datapath.read_flows(underway.progress)?;
+        let round = &mut underway.round;
+        let mut ended = Vec::new();
+        match batch {
+            FlowBatch::HalfOpen(entries) => {
+                for (key, entry) in entries {
+                    let peer = |key: &_| self.datapath.half_open(key);
+                    ended.extend(round.judge_half_open(&key, &entry, now, peer)?);
+                }
+            }
+            FlowBatch::Established(pairs) => {
+                ended.extend(pairs.iter().filter_map(|pair| round.judge(pair, now)));
+            }
+        }
+        let (at_once, idle): (Vec<_>, Vec<_>) = ended.iter().partition(|flow| flow.at_once != 0);
+        underway.removed[0] += self.datapath.end(&at_once)?;
+        underway.removed[1] += self.datapath.end(&idle)?;
+        if let Some(next) = next {
+            underway.progress = next;
+        }
+        Ok(next.is_some())
+    }
+
+    /// Takes in what a round has found.
+    fn conclude(&mut self, underway: Underway) -> Result<()> {
+        let [at_once, idle] = underway.removed;
+        if at_once > 0 {
+            info!("{at_once} flows of nodes that are down, disabled or gone removed");
+        }
+        if idle > 0 {
+            debug!("{idle} idle flows removed");
+        }
+        self.census = underway.round.census;
+        trace!(
+            "a round over {} flows took {} ms",
+            self.census.established + self.census.half_open,
+            underway.began.elapsed().as_millis()
+        );
+        for (cell, before) in underway.loads {
+            let since = self.datapath.load_of(cell)?.saturating_sub(before);
+            self.datapath
+                .set_load(cell, self.census.load(cell, since))?;
+        }
+        Ok(())
+    }
+
+    /// Frees the indexes that no flow carries any more.
+    fn free_indexes(&mut self) -> Result<()> {
+        let freed = self.indexes.release(&self.census.in_use);
         if freed != Freed::default() {
             self.datapath.note_seats(&self.indexes.records())?;
         }
@@ -46,131 +175,6 @@ impl Controller {
         for pool in freed.pools {
             self.datapath.clear_pool(pool)?;
         }
-        if Instant::now() >= self.next_port_audit {
-            self.audit_ports()?;
-            self.next_port_audit = Instant::now() + PORT_AUDIT_INTERVAL;
-        }
         Ok(())
     }
-
-    /// Removes the flows that are over; returns what the flows carry.
-    pub(super) fn sweep_flows(&mut self) -> Result<InUse> {
-        let mut in_use = InUse::default();
-        let endings = Endings::of(&self.plan, &self.indexes, &self.takers);
-        // In this order: a flow that is confirmed meanwhile is seen in at least one of the two.
-        self.sweep_half_open(&endings, &mut in_use)?;
-        self.sweep_established(&endings, &mut in_use)?;
-        Ok(in_use)
-    }
-
-    fn sweep_established(&mut self, endings: &Endings, in_use: &mut InUse) -> Result<()> {
-        let now = clock::now();
-        let timeouts = self.plan.timeouts;
-        let mut cut = 0_u64;
-        let removed = self.datapath.sweep_established(|question, answer| {
-            let FlowCell { key, entry } = question;
-            in_use.note(entry.node_cell, entry.snat_pool);
-            in_use.note(answer.entry.node_cell, answer.entry.snat_pool);
-            let ends = endings.ends(u32::from(entry.node_cell), key.protocol);
-            cut += u64::from(ends);
-            let peer = Some(&answer.entry);
-            let is_over =
-                ends || expiry::is_over(FlowTable::Established, key, entry, peer, &timeouts, now);
-            is_over.then(|| EndedFlow {
-                key: *key,
-                last_seen: [entry.last_seen, answer.entry.last_seen],
-                at_once: u32::from(ends),
-                is_half_open: 0,
-            })
-        })?;
-        report(FlowTable::Established, cut, removed.saturating_sub(cut));
-        Ok(())
-    }
-
-    fn sweep_half_open(&mut self, endings: &Endings, in_use: &mut InUse) -> Result<()> {
-        const TABLE: FlowTable = FlowTable::HalfOpen;
-        let now = clock::now();
-        let timeouts = self.plan.timeouts;
-        // First by each entry's own clock; only these are looked up again, with their other half.
-        let mut quiet = Vec::new();
-        let mut ended = Vec::new();
-        self.datapath.walk_half_open(|key, entry| {
-            in_use.note(entry.node_cell, entry.snat_pool);
-            if endings.ends(u32::from(entry.node_cell), key.protocol) {
-                ended.push(ended_half_open(key, entry, None));
-            } else if expiry::is_over(TABLE, key, entry, None, &timeouts, now) {
-                quiet.push((*key, *entry));
-            }
-        })?;
-        let mut over = Vec::new();
-        for (key, entry) in quiet {
-            let peer = self.datapath.half_open(&key.answer_to(&entry.rewrite))?;
-            if expiry::is_over(TABLE, &key, &entry, peer.as_ref(), &timeouts, now) {
-                let peer_seen = peer.map_or(entry.last_seen, |peer| peer.last_seen);
-                over.push(ended_half_open(&key, &entry, Some(peer_seen)));
-            }
-        }
-        let cut = self.datapath.end(&ended)?;
-        let removed = self.datapath.end(&over)?;
-        report(TABLE, cut, removed);
-        Ok(())
-    }
-
-    /// Clears the marks of ports that no flow has.
-    fn audit_ports(&mut self) -> Result<()> {
-        let mut used: HashMap<u16, Vec<u64>> = HashMap::new();
-        for table in [FlowTable::Established, FlowTable::HalfOpen] {
-            self.datapath.walk_flows(table, |key, entry| {
-                if let Some((pool, port)) = snat_port(entry, key) {
-                    let words = used
-                        .entry(pool)
-                        .or_insert_with(|| vec![0; SNAT_PORT_WORDS as usize]);
-                    words[usize::from(port / 64)] |= 1 << (port % 64);
-                }
-            })?;
-        }
-        for (pool, words) in used {
-            for (word, used) in (0..).zip(words) {
-                let marked = self.datapath.snat_word(pool, word)?;
-                if marked & !used != 0 {
-                    self.datapath.set_snat_word(pool, word, marked & used)?;
-                }
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A flow of the half-open table that is over. Without `peer_seen` it ends whatever comes by.
-fn ended_half_open(key: &FlowKey, entry: &FlowEntry, peer_seen: Option<u32>) -> EndedFlow {
-    EndedFlow {
-        key: *key,
-        last_seen: [entry.last_seen, peer_seen.unwrap_or_default()],
-        at_once: u32::from(peer_seen.is_none()),
-        is_half_open: 1,
-    }
-}
-
-fn report(table: FlowTable, cut: u64, idle: u64) {
-    if idle > 0 {
-        debug!("{idle} idle flows removed from the {table:?} table");
-    }
-    if cut > 0 {
-        info!(
-            "{cut} flows of nodes that are down, disabled or gone removed from the {table:?} table"
-        );
-    }
-}
-
-/// Pool and port of a flow with SNAT, from either of its entries.
-fn snat_port(entry: &FlowEntry, key: &FlowKey) -> Option<(u16, u16)> {
-    if entry.snat_pool == NO_POOL {
-        return None;
-    }
-    let port = if entry.role.direction() == Direction::TO_NODE {
-        entry.rewrite.source_port
-    } else {
-        key.destination_port
-    };
-    Some((entry.snat_pool, port.number()))
 }

@@ -13,8 +13,14 @@ use super::{
 };
 
 /// Entries per system call. The kernel hands over whole hash buckets and refuses a batch that is
-/// smaller than one; the chains of a hash table with as many buckets as entries are far shorter.
-const BATCH: usize = 4096;
+/// smaller than one; the chains of a hash table with as many buckets as entries are far shorter. Even, for
+/// cells that come in pairs.
+pub const BATCH: u32 = 4096;
+
+/// Where reading a map goes on, in the kernel's own terms: the next bucket of a hash table, the latest cell of
+/// an array.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position(u32);
 
 /// Calls `visit` with every entry of `table`.
 pub fn walk<K: Value, V: Value>(
@@ -22,63 +28,63 @@ pub fn walk<K: Value, V: Value>(
     table: &Table<K, V>,
     mut visit: impl FnMut(&K, &V),
 ) -> Result<()> {
-    let mut keys = vec![Plain(K::new_zeroed()); BATCH];
-    let mut values = vec![Plain(V::new_zeroed()); BATCH];
-    // Where the kernel goes on, in its own terms: at most a key's size or four bytes.
-    let mut position = [0_u64; 8];
-    let mut started = false;
+    let mut position = None;
     loop {
-        let map = table.data();
-        let (count, end) = look_up(map, &mut position, started, &mut keys, &mut values)
-            .map_err(|source| Error::Batch { map: name, source })?;
-        for (key, value) in keys.iter().zip(&values).take(count) {
-            visit(&key.0, &value.0);
-        }
-        if end {
+        position = read(name, table, position, &mut visit)?;
+        if position.is_none() {
             return Ok(());
         }
-        started = true;
     }
 }
 
-/// Calls `visit` with the first `count` cells of an array, a batch at a time.
-pub fn walk_cells<V: Value>(
+/// Calls `visit` with a batch of the entries of `table`, from `position` or from the beginning on; returns
+/// where to go on, or nothing when these were the last.
+pub fn read<K: Value, V: Value>(
+    name: &'static str,
+    table: &Table<K, V>,
+    mut position: Option<Position>,
+    mut visit: impl FnMut(&K, &V),
+) -> Result<Option<Position>> {
+    let mut keys = vec![Plain(K::new_zeroed()); BATCH as usize];
+    let mut values = vec![Plain(V::new_zeroed()); BATCH as usize];
+    let count = look_up(table.data(), &mut position, &mut keys, &mut values)
+        .map_err(|source| Error::Batch { map: name, source })?;
+    for (key, value) in keys.iter().zip(&values).take(count) {
+        visit(&key.0, &value.0);
+    }
+    Ok(position)
+}
+
+/// The cells of an array from `first` on, `count` of them or as many as there are.
+pub fn read_cells<V: Value>(
     name: &'static str,
     array: &Cells<V>,
+    first: u32,
     count: u32,
-    mut visit: impl FnMut(&[Plain<V>]) -> Result<()>,
-) -> Result<()> {
-    let mut keys = vec![Plain(0_u32); BATCH];
-    let mut values = vec![Plain(V::new_zeroed()); BATCH];
-    let mut position = [0_u64; 8];
-    let mut seen = 0;
-    while seen < count as usize {
-        let map = array.data();
-        let (read, end) = look_up(map, &mut position, seen > 0, &mut keys, &mut values)
-            .map_err(|source| Error::Batch { map: name, source })?;
-        let wanted = read.min(count as usize - seen);
-        visit(&values[..wanted])?;
-        seen += read;
-        if end {
-            break;
-        }
-    }
-    Ok(())
+) -> Result<Vec<Plain<V>>> {
+    let mut keys = vec![Plain(0_u32); count as usize];
+    let mut values = vec![Plain(V::new_zeroed()); count as usize];
+    let mut position = first.checked_sub(1).map(Position);
+    let read = look_up(array.data(), &mut position, &mut keys, &mut values)
+        .map_err(|source| Error::Batch { map: name, source })?;
+    values.truncate(read);
+    Ok(values)
 }
 
-/// One batch: how many entries, and whether they were the last.
+/// One batch, from `position` on, which becomes that of the next one: how many entries.
 fn look_up<K: Value, V: Value>(
     map: &MapData,
-    position: &mut [u64; 8],
-    started: bool,
+    position: &mut Option<Position>,
     keys: &mut [Plain<K>],
     values: &mut [Plain<V>],
-) -> io::Result<(usize, bool)> {
-    let mut next = [0_u64; 8];
+) -> io::Result<usize> {
+    // Four bytes: a bucket's number for hash tables, a key for arrays.
+    let from = position.map_or(0, |position| position.0);
+    let mut next = 0_u32;
     // SAFETY: a C union of integers, for which zero is a value.
     let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
-    attributes.batch.in_batch = if started { position.as_ptr() as u64 } else { 0 };
-    attributes.batch.out_batch = next.as_mut_ptr() as u64;
+    attributes.batch.in_batch = position.map_or(0, |_| &raw const from as u64);
+    attributes.batch.out_batch = &raw mut next as u64;
     attributes.batch.keys = keys.as_mut_ptr() as u64;
     attributes.batch.values = values.as_mut_ptr() as u64;
     attributes.batch.count = keys.len().min(values.len()) as u32;
@@ -96,10 +102,10 @@ fn look_up<K: Value, V: Value>(
     let error = (answer < 0).then(io::Error::last_os_error);
     // SAFETY: the kernel has written the count, also along with the end of the table.
     let count = unsafe { attributes.batch.count } as usize;
-    *position = next;
     match error {
-        None => Ok((count, false)),
-        Some(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok((count, true)),
-        Some(error) => Err(error),
+        None => *position = Some(Position(next)),
+        Some(error) if error.raw_os_error() == Some(libc::ENOENT) => *position = None,
+        Some(error) => return Err(error),
     }
+    Ok(count)
 }

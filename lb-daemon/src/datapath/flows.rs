@@ -14,7 +14,7 @@ use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use super::{
     Datapath, Error, Result,
-    batch::{walk, walk_cells},
+    batch::{BATCH, Position, read, read_cells, walk},
     table::{Cells, Table},
 };
 
@@ -27,6 +27,32 @@ pub enum FlowTable {
     HalfOpen,
 }
 
+/// Both directions of a confirmed flow: that of the client's packets, and that of the answers.
+pub type Pair = [FlowCell; 2];
+
+/// How far a walk over both flow tables has come. A flow that is there all the time is seen: one that is
+/// confirmed meanwhile in at least one of the two, and perhaps in both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// In the half-open table.
+    HalfOpen(Option<Position>),
+    /// In the established table, with this cell next.
+    Established(u32),
+}
+
+impl Progress {
+    /// Nothing has been seen.
+    pub const BEGINNING: Self = Self::HalfOpen(None);
+}
+
+/// Some of the flows.
+pub enum FlowBatch {
+    /// Entries of the half-open table, in which the two directions of a flow are pushed out one by one.
+    HalfOpen(Vec<(FlowKey, FlowEntry)>),
+    /// Confirmed flows.
+    Established(Vec<Pair>),
+}
+
 /// The established table, as the daemon reads it.
 pub struct Established {
     pub cells: Cells<FlowCell>,
@@ -34,26 +60,38 @@ pub struct Established {
 }
 
 impl Established {
-    /// Calls `visit` with the flows, a batch at a time.
-    fn walk(&self, mut visit: impl FnMut(&[Pair<'_>]) -> Result<()>) -> Result<()> {
+    /// The flows in a batch of cells, the first of them and that of the next batch, if there is one.
+    fn read(&self, first: u32) -> Result<(Vec<Pair>, Option<u32>)> {
         // What has never been given out is empty.
-        let pairs = self.state.get(names::FLOW_PAIRS_USED)?;
-        let cells = u32::try_from(pairs.saturating_mul(2)).unwrap_or(u32::MAX);
-        walk_cells(names::FLOWS, &self.cells, cells, |cells| {
-            let pairs: Vec<Pair> = cells
-                .as_chunks()
-                .0
-                .iter()
-                .map(|[question, answer]| (&question.0, &answer.0))
-                .filter(|(question, answer)| !question.key.is_vacant() && !answer.key.is_vacant())
-                .collect();
-            visit(&pairs)
-        })
+        let used = self.state.get(names::FLOW_PAIRS_USED)?.saturating_mul(2);
+        let used = u32::try_from(used).unwrap_or(u32::MAX);
+        let count = used.saturating_sub(first).min(BATCH);
+        if count == 0 {
+            return Ok((Vec::new(), None));
+        }
+        let cells = read_cells(names::FLOWS, &self.cells, first, count)?;
+        let pairs = cells
+            .as_chunks()
+            .0
+            .iter()
+            .map(|[question, answer]| [question.0, answer.0])
+            .filter(|pair| pair.iter().all(|cell| !cell.key.is_vacant()))
+            .collect();
+        let next = first + count;
+        Ok((pairs, (next < used).then_some(next)))
+    }
+
+    /// Calls `visit` with the flows, a batch at a time.
+    fn walk(&self, mut visit: impl FnMut(&[Pair]) -> Result<()>) -> Result<()> {
+        let mut next = Some(0);
+        while let Some(first) = next {
+            let pairs;
+            (pairs, next) = self.read(first)?;
+            visit(&pairs)?;
+        }
+        Ok(())
     }
 }
-
-/// Both directions of a flow: that of the client's packets, and that of the answers.
-type Pair<'a> = (&'a FlowCell, &'a FlowCell);
 
 /// Tables of another size, whose flows go over into ours.
 #[derive(Default)]
@@ -63,42 +101,26 @@ pub struct Outgrown {
 }
 
 impl Datapath {
-    /// Calls `visit` with both directions of every flow of the established table: that of the client's packets,
-    /// and that of the answers. Flows that come or go meanwhile may be seen or not.
-    pub fn walk_established(&self, mut visit: impl FnMut(&FlowCell, &FlowCell)) -> Result<()> {
-        self.established.walk(|pairs| {
-            for (question, answer) in pairs {
-                visit(question, answer);
+    /// The next flows of a walk; with them how far it has come then, or nothing at its end.
+    pub fn read_flows(&self, from: Progress) -> Result<(FlowBatch, Option<Progress>)> {
+        match from {
+            Progress::HalfOpen(position) => {
+                let mut entries = Vec::new();
+                let next = read(names::HALF_OPEN, &self.half_open, position, |key, value| {
+                    entries.push((*key, value.entry));
+                })?;
+                let next = match next {
+                    Some(position) => Progress::HalfOpen(Some(position)),
+                    None => Progress::Established(0),
+                };
+                Ok((FlowBatch::HalfOpen(entries), Some(next)))
             }
-            Ok(())
-        })
-    }
-
-    /// Removes the flows of the established table that are over for `judge`; returns how many. Never more
-    /// than a batch of them is in memory.
-    pub fn sweep_established(
-        &mut self,
-        mut judge: impl FnMut(&FlowCell, &FlowCell) -> Option<EndedFlow>,
-    ) -> Result<u64> {
-        let mut removed = 0;
-        let ebpf = &mut self.ebpf;
-        self.established.walk(|pairs| {
-            let ended: Vec<EndedFlow> = pairs
-                .iter()
-                .filter_map(|(question, answer)| judge(question, answer))
-                .collect();
-            removed += end(ebpf, &ended)?;
-            Ok(())
-        })?;
-        Ok(removed)
-    }
-
-    /// Calls `visit` with every entry of the half-open table, in which the two directions of a flow are pushed
-    /// out one by one.
-    pub fn walk_half_open(&self, mut visit: impl FnMut(&FlowKey, &FlowEntry)) -> Result<()> {
-        walk(names::HALF_OPEN, &self.half_open, |key, half_open| {
-            visit(key, &half_open.entry);
-        })
+            Progress::Established(first) => {
+                let (pairs, next) = self.established.read(first)?;
+                let next = next.map(Progress::Established);
+                Ok((FlowBatch::Established(pairs), next))
+            }
+        }
     }
 
     /// Calls `visit` with every entry of a flow table.
@@ -108,11 +130,15 @@ impl Datapath {
         mut visit: impl FnMut(&FlowKey, &FlowEntry),
     ) -> Result<()> {
         match table {
-            FlowTable::Established => self.walk_established(|question, answer| {
-                visit(&question.key, &question.entry);
-                visit(&answer.key, &answer.entry);
+            FlowTable::Established => self.established.walk(|pairs| {
+                for cell in pairs.as_flattened() {
+                    visit(&cell.key, &cell.entry);
+                }
+                Ok(())
             }),
-            FlowTable::HalfOpen => self.walk_half_open(visit),
+            FlowTable::HalfOpen => walk(names::HALF_OPEN, &self.half_open, |key, half_open| {
+                visit(key, &half_open.entry);
+            }),
         }
     }
 
@@ -167,11 +193,11 @@ fn end(ebpf: &mut Ebpf, flows: &[EndedFlow]) -> Result<u64> {
 /// # Errors
 ///
 /// [`Error::TooSmall`] where there is no room.
-fn enter(ebpf: &mut Ebpf, flows: &[Pair<'_>]) -> Result<()> {
+fn enter(ebpf: &mut Ebpf, flows: &[Pair]) -> Result<()> {
     for chunk in flows.chunks(ENTERED) {
         let mut list = Entered::new_zeroed();
-        for (place, (question, answer)) in list.flows.iter_mut().zip(chunk) {
-            *place = [**question, **answer];
+        for (place, pair) in list.flows.iter_mut().zip(chunk) {
+            *place = *pair;
         }
         if run(ebpf, names::ENTER, list.as_bytes())? > 0 {
             return Err(Error::TooSmall(names::FLOWS));
