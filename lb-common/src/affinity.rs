@@ -5,7 +5,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 use crate::net::Ip4;
 
 /// Clients that can stay with nodes that drain, each counted once for each service.
-pub const MAX_AFFINITIES: u32 = 65_536;
+pub const MAX_AFFINITIES: u32 = 32_768;
 
 /// A client of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]

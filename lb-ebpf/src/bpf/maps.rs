@@ -72,7 +72,7 @@ static NODE_ADDRESSES: HashMap<Ip4, NodeAddress, { (MAX_SERVICES * MAX_NODES) as
 static OUTBOUND: HashMap<ServiceKey, Outbound, { (MAX_SERVICES * MAX_NODES) as usize }> =
     HashMap::new();
 #[btf_map]
-static ROUTES: LruHashMap<Destination, CachedRoute, 65_536> = LruHashMap::new();
+static ROUTES: LruHashMap<Destination, CachedRoute, 32_768> = LruHashMap::new();
 #[btf_map]
 static TRANSACTIONS: LruHashMap<Transaction, u32, { MAX_TRANSACTIONS as usize }> =
     LruHashMap::new();

@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Stdio,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -36,6 +37,9 @@ const BATCH: usize = 16_384;
 
 /// Room in the half-open table: what it has where nobody says anything else.
 const HALF_OPEN: u32 = 65_536;
+
+/// By then a round over a million flows has counted them.
+const COUNTED: Duration = Duration::from_secs(90);
 
 /// edgelb in a namespace of its own.
 pub struct Daemon {
@@ -92,17 +96,24 @@ impl Daemon {
         self.holds(flows as u64)
     }
 
-    /// Makes sure that it has so many flows, all of them confirmed.
+    /// Makes sure that it has so many flows, all of them confirmed. They are counted in rounds, which take
+    /// their time.
     fn holds(&self, flows: u64) -> Result<()> {
-        let table = self.edgelb.instance.status()?.flow_table;
-        ensure!(
-            table.used == flows && table.half_open_used == 0,
-            "of {flows} flows {} are confirmed and {} half-open\n{}",
-            table.used,
-            table.half_open_used,
-            self.edgelb.log()
-        );
-        Ok(())
+        let deadline = Instant::now() + COUNTED;
+        loop {
+            let table = self.edgelb.instance.status()?.flow_table;
+            if table.used == flows && table.half_open_used == 0 {
+                return Ok(());
+            }
+            ensure!(
+                Instant::now() < deadline,
+                "of {flows} flows {} are confirmed and {} half-open\n{}",
+                table.used,
+                table.half_open_used,
+                self.edgelb.log()
+            );
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 
     /// Has it list all flows: how long that takes.

@@ -187,12 +187,12 @@ impl Wire {
     /// Waits until a contender has as many flows as it should, by its own account.
     pub fn expect_flows(&self, flows: u64) -> Result<()> {
         let mut held = 0;
-        for _ in 0..100 {
+        for _ in 0..900 {
             held = self.flows_held()?;
             if held >= flows {
                 return Ok(());
             }
-            // edgelb counts with each sweep.
+            // edgelb counts in rounds; one over a million flows takes its time.
             thread::sleep(Duration::from_millis(100));
         }
         ensure!(
