@@ -83,14 +83,13 @@ pub fn look_up_once(
     destination: &Destination,
     next_hop: &mut NextHop,
 ) -> Result<CachedRoute, DropReason> {
-    if let Some(route) = tables.cached_route(destination) {
-        if let Some(held) = tables.next_hop(route.cell)
-            && held.interface != 0
-            && held.generation == route.generation
-        {
-            *next_hop = held;
-            return Ok(route);
-        }
+    if let Some(route) = tables.cached_route(destination)
+        && let Some(held) = tables.next_hop(route.cell)
+        && held.interface != 0
+        && held.generation == route.generation
+    {
+        *next_hop = held;
+        return Ok(route);
     }
     let found = look_up(tables, zone, key)?;
     let route = CachedRoute {
