@@ -1,6 +1,10 @@
 //! The largest pool that there is: all its connections at once, and room for more.
 
-use std::{net::SocketAddrV4, thread, time::{Duration, Instant}};
+use std::{
+    net::SocketAddrV4,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use lb_common::bench_wire::behaviour;
