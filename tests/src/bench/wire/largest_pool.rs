@@ -34,7 +34,7 @@ pub const SECTION: &str = "wire, largest pool";
 pub const SPEED: &str = "new connections beside them, of the rate of an empty pool";
 
 /// After this time edgelb has counted its flows anew: it does so in rounds.
-const COUNTED: Duration = Duration::from_secs(60);
+const COUNTED: Duration = Duration::from_mins(1);
 
 /// Connections of one VIP.
 struct Load {
