@@ -5,6 +5,8 @@
 //! handshakes that the generator begins. `redirect` and `reflect` stand in the balancer's place.
 
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+// One program each, and an action is a small number.
+#![allow(clippy::inline_always, clippy::cast_sign_loss)]
 
 #[cfg(target_arch = "bpf")]
 mod program {
@@ -179,7 +181,7 @@ mod program {
         send_back(context)
     }
 
-    /// Not by XDP_TX, which wakes only a peer that has a program too.
+    /// Not by `XDP_TX`, which wakes only a peer that has a program too.
     #[inline(always)]
     fn send_back(context: &XdpContext) -> u32 {
         let interface = context.ingress_ifindex() as u32;

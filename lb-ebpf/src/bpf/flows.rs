@@ -230,8 +230,9 @@ pub fn open(key: &FlowKey, write: impl FnOnce(&mut HalfOpenEntry)) -> Result<(),
     // SAFETY: the cell of this CPU, and the program is not interrupted by itself.
     let entry = unsafe { &mut *draft };
     write(entry);
+    let entry = &*entry;
     HALF_OPEN
-        .insert(key, &*entry, u64::from(BPF_NOEXIST))
+        .insert(key, entry, u64::from(BPF_NOEXIST))
         .map_err(|error| match error {
             EEXIST => InsertError::Exists,
             _ => InsertError::Full,
