@@ -79,6 +79,9 @@ pub fn find<M: Memory>(memory: &M, key: &FlowKey) -> Option<<M::Cell as Cell>::S
 }
 
 /// Looks up a flow in all of its buckets, by a call.
+///
+/// Not by way of `number_of`, which takes more of the stack: the deepest chain of calls would not fit that of
+/// kernels before 6.9.
 #[inline(never)]
 pub fn search<M: Memory>(memory: &M, key: &FlowKey) -> Option<<M::Cell as Cell>::Slot> {
     let hash = Hash::of(key, memory.seed());

@@ -17,21 +17,26 @@ use crate::{
 pub fn remove<T: Tables>(table: Table, key: &FlowKey, to_node: &T::Slot, tables: &T) {
     // Read before the entry goes: its place may be given to another flow at once.
     let (rewrite, pool) = to_node.with(|entry| (entry.rewrite, entry.snat_pool));
-    match table {
-        Table::Established => {
-            if !tables.forget_established(key) {
-                return;
-            }
-        }
-        Table::HalfOpen => {
-            tables.forget_half_open(key);
-            tables.forget_half_open(&key.answer_to(&rewrite));
-        }
+    if forget(table, key, &key.answer_to(&rewrite), tables) {
+        release_port(pool, rewrite.source_port, tables);
     }
-    release_port(pool, rewrite.source_port, tables);
 }
 
-/// Removes a flow that the daemon has found to be over, unless a packet has come by since; true where it did.
+/// Takes both directions of a flow off a table; false where somebody else has just done so.
+#[inline(always)]
+fn forget<T: Tables>(table: Table, key: &FlowKey, peer: &FlowKey, tables: &T) -> bool {
+    match table {
+        Table::Established => tables.forget_established(key),
+        Table::HalfOpen => {
+            tables.forget_half_open(key);
+            tables.forget_half_open(peer);
+            true
+        }
+    }
+}
+
+/// Removes a flow that the daemon has found to be over, unless a packet has come by since; true where the
+/// flow is gone by this.
 #[inline(never)]
 pub fn end<T: Tables>(ended: &EndedFlow, tables: &T) -> bool {
     let key = &ended.key;
@@ -58,16 +63,8 @@ pub fn end<T: Tables>(ended: &EndedFlow, tables: &T) -> bool {
             return false;
         }
     }
-    match table {
-        Table::Established => {
-            if !tables.forget_established(key) {
-                return false;
-            }
-        }
-        Table::HalfOpen => {
-            tables.forget_half_open(key);
-            tables.forget_half_open(&peer);
-        }
+    if !forget(table, key, &peer, tables) {
+        return false;
     }
     let port = if direction == Direction::TO_NODE {
         rewrite.source_port
