@@ -155,8 +155,8 @@ impl Direction {
 
 /// How far a direction of a flow has come.
 ///
-/// In the half-open table an entry is `OPENING` until the node has answered, then `ANSWERED`; in the
-/// established table it is `ESTABLISHED` until its own direction shows a FIN or a RST.
+/// An entry is `OPENING` until the flow is confirmed, that of the answers `ANSWERED` from the first answer on;
+/// then it is `ESTABLISHED` until its own direction shows a FIN or a RST.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(transparent)]
 pub struct FlowState(u8);
@@ -164,7 +164,7 @@ pub struct FlowState(u8);
 impl FlowState {
     /// The client has asked.
     pub const OPENING: Self = Self(0);
-    /// The node has answered; the client has yet to show that the answer reached it.
+    /// The node has answered; the client has yet to show that the answer reached it. For answers only.
     pub const ANSWERED: Self = Self(1);
     /// Both sides have spoken.
     pub const ESTABLISHED: Self = Self(2);
@@ -177,6 +177,12 @@ impl FlowState {
     #[inline(always)]
     pub const fn is_closing(self) -> bool {
         self.0 >= Self::FIN.0
+    }
+
+    /// True for an entry of a flow that is not confirmed yet, as far as this entry knows.
+    #[inline(always)]
+    pub const fn is_opening(self) -> bool {
+        self.0 < Self::ESTABLISHED.0
     }
 }
 
@@ -247,9 +253,50 @@ impl Role {
     }
 }
 
+/// When a flow was opened. Until it is confirmed the answers' entry says instead in whose turn that was
+/// ([`crate::turn`]).
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(transparent)]
+pub struct Opened(u32);
+
+impl Opened {
+    /// No monotonic clock gets there: 68 years.
+    const IN_TURN: u32 = 1 << 31;
+
+    /// At this second of the monotonic clock.
+    #[inline(always)]
+    pub const fn at(second: u32) -> Self {
+        Self(second & !Self::IN_TURN)
+    }
+
+    /// In the turn with this number, below 2^31.
+    #[inline(always)]
+    pub const fn in_turn(number: u32) -> Self {
+        Self(number | Self::IN_TURN)
+    }
+
+    /// The number of the turn of a flow that is not confirmed.
+    #[inline(always)]
+    pub const fn turn(self) -> Option<u32> {
+        if self.0 & Self::IN_TURN == 0 {
+            None
+        } else {
+            Some(self.0 & !Self::IN_TURN)
+        }
+    }
+
+    /// The second; of no use where there is a turn.
+    #[inline(always)]
+    pub const fn second(self) -> u32 {
+        self.0
+    }
+}
+
 /// One direction of a flow. A flow is two of these, each under the key of its own packets.
 ///
-/// 48 bytes: with its key it fills one cache line of the established table ([`FlowCell`]).
+/// 48 bytes: with its key it fills one cache line of the flow table ([`FlowCell`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct FlowEntry {
@@ -269,15 +316,15 @@ pub struct FlowEntry {
     pub state: FlowState,
     /// Second of the monotonic clock of the latest packet, to a tick.
     pub last_seen: u32,
-    /// Second of the monotonic clock of the first packet.
-    pub opened: u32,
+    /// When the first packet came.
+    pub opened: Opened,
     /// Packets in this direction; stays at its largest value.
     pub packets: u32,
     /// Bytes in this direction (IP total length).
     pub bytes: u64,
 }
 
-/// A cell of the established table: one direction of a flow with its key, in one cache line.
+/// A cell of the flow table: one direction of a flow with its key, in one cache line.
 ///
 /// The cells of a flow are neighbours: that of the client's packets has the even number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
@@ -289,31 +336,4 @@ pub struct FlowCell {
     pub entry: FlowEntry,
 }
 
-/// One direction of a flow in the half-open table.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct HalfOpenEntry {
-    /// The direction.
-    pub entry: FlowEntry,
-    /// On the client's side of TCP: the acknowledgment number that proves that the client has seen the
-    /// node's SYN-ACK.
-    pub expected_ack: u32,
-    /// Keeps the layout free of padding.
-    pub reserved: u32,
-    /// On the client's side: 1 while a CPU moves the flow to the established table, which only one may.
-    pub confirming: u64,
-}
-
-impl HalfOpenEntry {
-    /// The entry at the beginning of its flow.
-    pub const fn new(entry: FlowEntry) -> Self {
-        Self {
-            entry,
-            expected_ack: 0,
-            reserved: 0,
-            confirming: 0,
-        }
-    }
-}
-
-const _: () = assert!(size_of::<FlowCell>() == 64 && size_of::<HalfOpenEntry>() == 64);
+const _: () = assert!(size_of::<FlowCell>() == 64);

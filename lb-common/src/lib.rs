@@ -25,4 +25,5 @@ pub mod policy;
 pub mod service;
 pub mod settings;
 pub mod transaction;
+pub mod turn;
 pub mod upkeep;

@@ -2,24 +2,27 @@
 
 /// The XDP program.
 pub const PROGRAM: &str = "edgelb";
-/// Takes flows off the tables, on the daemon's word: its frame is an [`crate::upkeep::Ended`].
+/// Takes flows off the table, on the daemon's word: its frame is an [`crate::upkeep::Ended`].
 pub const FORGET: &str = "edgelb_forget";
-/// Enters confirmed flows, on the daemon's word: its frame is a [`crate::upkeep::Entered`].
+/// Enters flows of another table, on the daemon's word: its frame is a [`crate::upkeep::Entered`].
 pub const ENTER: &str = "edgelb_enter";
-/// Number to `FlowCell`: confirmed flows, the established table; never evicts.
+/// Number to `FlowCell`: the flow table. First the pairs that the turns began with.
 pub const FLOWS: &str = "FLOWS";
 /// Bucket to `BucketWords`: where in `FLOWS` a key is.
 pub const FLOW_INDEX: &str = "FLOW_INDEX";
 /// Pairs of cells of `FLOWS` that have been given back, the first to be given out again first.
 pub const FLOW_PAIRS: &str = "FLOW_PAIRS";
-/// [`FLOW_PAIRS_USED`] to a `u64`.
+/// [`FLOW_PAIRS_USED`], [`FLOW_SEED`] and [`TURNS_TAKEN`] to a `u64`.
 pub const FLOW_TABLE: &str = "FLOW_TABLE";
-/// Cell of `FLOW_TABLE`: pairs of cells that have ever been given out.
+/// Cell of `FLOW_TABLE`: pairs of cells that have ever been given out, beside those of the turns.
 pub const FLOW_PAIRS_USED: u32 = 0;
-/// Cell of `FLOW_TABLE`: the seed of the index's hash. Far from the other: that one is written to.
+/// Cell of `FLOW_TABLE`: the seed of the index's hash. Far from the others: those are written to.
 pub const FLOW_SEED: u32 = 8;
-/// `FlowKey` to `HalfOpenEntry`, flows that are not yet confirmed; evicts the oldest.
-pub const HALF_OPEN: &str = "HALF_OPEN";
+/// Cell of `FLOW_TABLE`: turns that have ever been taken; the next flow takes that with this number, modulo the
+/// number of turns.
+pub const TURNS_TAKEN: u32 = 16;
+/// Number of a turn to its word ([`crate::turn`]).
+pub const TURNS: &str = "TURNS";
 /// `ServiceKey` to `Service`.
 pub const SERVICES: &str = "SERVICES";
 /// Service index to `Ring`.
@@ -67,10 +70,10 @@ pub const SETTINGS: &str = "SETTINGS";
 /// `Event`s for the daemon.
 pub const EVENTS: &str = "EVENTS";
 
-/// Version of what the maps that outlive the daemon mean: the flow tables, the adjacency array with
+/// Version of what the maps that outlive the daemon mean: the flow table, the adjacency array with
 /// its neighbours, and the routing state. To be raised with every change that makes an entry of an
 /// earlier version mean something else; flows do not outlive it.
-pub const LAYOUT: u32 = 2;
+pub const LAYOUT: u32 = 3;
 
 /// Every map.
 pub const MAPS: [&str; 26] = [
@@ -78,7 +81,7 @@ pub const MAPS: [&str; 26] = [
     FLOW_INDEX,
     FLOW_PAIRS,
     FLOW_TABLE,
-    HALF_OPEN,
+    TURNS,
     SERVICES,
     RINGS,
     NODES,
@@ -108,7 +111,8 @@ mod tests {
 
     use super::LAYOUT;
     use crate::{
-        flow::{FlowCell, FlowEntry, FlowKey, HalfOpenEntry, Rewrite},
+        flow::{FlowCell, FlowEntry, FlowKey, Rewrite},
+        flow_index::BucketWords,
         next_hop::{Neighbour, NextHop},
     };
 
@@ -120,7 +124,7 @@ mod tests {
             size_of::<FlowKey>(),
             size_of::<FlowEntry>(),
             size_of::<FlowCell>(),
-            size_of::<HalfOpenEntry>(),
+            size_of::<BucketWords>(),
             size_of::<Neighbour>(),
             size_of::<NextHop>(),
         ];
@@ -159,7 +163,7 @@ mod tests {
             offset_of!(NextHop, source_mac),
             offset_of!(NextHop, mtu),
         ];
-        assert_eq!(LAYOUT, 2);
+        assert_eq!(LAYOUT, 3);
         assert_eq!(sizes, [16, 48, 64, 64, 8, 24]);
         assert_eq!(key, [0, 4, 8, 10, 12]);
         assert_eq!(rewrite, [0, 4, 8, 10, 12, 14]);

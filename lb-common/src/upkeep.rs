@@ -1,4 +1,4 @@
-//! What the daemon asks the flow tables for: lists of flows, as frames that it runs the programs for upkeep
+//! What the daemon asks the flow table for: lists of flows, as frames that it runs the programs for upkeep
 //! with. Only the data path writes to the index, because only it has atomic operations on it.
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
@@ -16,16 +16,15 @@ pub const ENTERED: usize = 8;
 )]
 #[repr(C)]
 pub struct EndedFlow {
-    /// Key of the client's packets; in the half-open table, where the two directions of a flow are pushed
-    /// out one by one, of either.
+    /// Key of the client's packets.
     pub key: FlowKey,
     /// When that direction and the other one had carried their latest packet (second of the monotonic clock),
     /// to whoever says that the flow is over: a packet since then means that it is not.
     pub last_seen: [u32; 2],
     /// 1 where the flow ends whatever has come by since.
     pub at_once: u32,
-    /// 1 for a flow of the half-open table.
-    pub is_half_open: u32,
+    /// Keeps the layout free of padding.
+    pub reserved: u32,
 }
 
 /// A list of flows that are over. Vacant keys are no flows.
@@ -36,13 +35,24 @@ pub struct Ended {
     pub flows: [EndedFlow; ENDED],
 }
 
-/// A list of confirmed flows: the direction of the client's packets, and that of the answers. Vacant keys are
-/// no flows.
+/// A flow of another table.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(C)]
+pub struct EnteredFlow {
+    /// The direction of the client's packets, and that of the answers. A flow that is not confirmed stays so.
+    pub cells: [FlowCell; 2],
+    /// The acknowledgment number that confirms one that is not confirmed yet ([`crate::turn::Turn::expected`]).
+    pub expected: u32,
+    /// Keeps the layout free of padding.
+    pub reserved: u32,
+}
+
+/// A list of flows of another table. Vacant keys are no flows.
 #[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C)]
 pub struct Entered {
     /// The flows.
-    pub flows: [[FlowCell; 2]; ENTERED],
+    pub flows: [EnteredFlow; ENTERED],
 }
 
 // A test run takes one page, less some room in front and behind. These are smaller: the verifier goes through a

@@ -5,7 +5,7 @@ use lb_common::{
     service::{MAX_NODES, MAX_SERVICES},
 };
 
-use crate::{datapath::FlowTable, indexes::InUse, snapshot::FlowCounts};
+use crate::{datapath::Stage, indexes::InUse, snapshot::FlowCounts};
 
 /// What a walk over the flows has found.
 #[derive(Clone, Debug)]
@@ -14,9 +14,9 @@ pub struct Census {
     began: u32,
     /// By the cell of the node.
     by_node: Vec<Counted>,
-    /// Flows in the established table.
+    /// Confirmed flows.
     pub established: u64,
-    /// Flows in the half-open table.
+    /// Flows that are not confirmed yet.
     pub half_open: u64,
     /// The indexes that they carry.
     pub in_use: InUse,
@@ -43,26 +43,26 @@ impl Census {
 
     /// Counts an entry that stays. A flow counts once, by the entry of its client's packets: one that only
     /// the node is closing is told by the other entry and counts as established here.
-    pub fn note(&mut self, table: FlowTable, entry: &FlowEntry) {
+    pub fn note(&mut self, stage: Stage, entry: &FlowEntry) {
         if entry.role.direction() != Direction::TO_NODE {
             return;
         }
-        match table {
-            FlowTable::Established => self.established += 1,
-            FlowTable::HalfOpen => self.half_open += 1,
+        match stage {
+            Stage::Confirmed => self.established += 1,
+            Stage::HalfOpen => self.half_open += 1,
         }
         let Some(counted) = self.by_node.get_mut(usize::from(entry.node_cell)) else {
             return;
         };
         if entry.state.is_closing() {
             counted.flows.closing += 1;
-        } else if table == FlowTable::HalfOpen {
+        } else if stage == Stage::HalfOpen {
             counted.flows.half_open += 1;
         } else {
             counted.flows.established += 1;
         }
         // The second in which the walk began is on both sides of it; of its flows, few were opened later.
-        counted.earlier += u64::from(entry.opened <= self.began);
+        counted.earlier += u64::from(entry.opened.second() <= self.began);
     }
 
     /// The flows of the node with this cell, by state.
@@ -85,7 +85,7 @@ impl Census {
 #[cfg(test)]
 mod tests {
     use lb_common::{
-        flow::{FlowState, Rewrite, Role},
+        flow::{FlowState, Opened, Rewrite, Role},
         service::Treatment,
     };
 
@@ -103,7 +103,7 @@ mod tests {
             role: Role::new(direction, Treatment::Snat),
             state,
             last_seen: 0,
-            opened,
+            opened: Opened::at(opened),
             packets: 0,
             bytes: 0,
         }
@@ -112,17 +112,17 @@ mod tests {
     #[test]
     fn a_flow_counts_once_by_node_and_state() {
         use FlowState as S;
-        use FlowTable::{Established, HalfOpen};
+        use Stage::{Confirmed, HalfOpen};
         let mut census = Census::new(BEGAN);
-        for (table, node, state, opened) in [
-            (Established, 7, S::ESTABLISHED, BEGAN - 1),
-            (Established, 7, S::ESTABLISHED, BEGAN + 1),
-            (Established, 7, S::FIN, BEGAN),
+        for (stage, node, state, opened) in [
+            (Confirmed, 7, S::ESTABLISHED, BEGAN - 1),
+            (Confirmed, 7, S::ESTABLISHED, BEGAN + 1),
+            (Confirmed, 7, S::FIN, BEGAN),
             (HalfOpen, 7, S::OPENING, BEGAN),
             (HalfOpen, 8, S::RESET, 0),
         ] {
-            census.note(table, &entry(Direction::TO_NODE, node, state, opened));
-            census.note(table, &entry(Direction::TO_CLIENT, node, state, opened));
+            census.note(stage, &entry(Direction::TO_NODE, node, state, opened));
+            census.note(stage, &entry(Direction::TO_CLIENT, node, state, opened));
         }
         let (seven, eight) = (census.of_node(7), census.of_node(8));
         assert_eq!(
@@ -143,7 +143,7 @@ mod tests {
         let mut census = Census::new(BEGAN);
         for opened in [BEGAN - 1, BEGAN, BEGAN + 1, BEGAN + 2] {
             let entry = entry(Direction::TO_NODE, 7, FlowState::ESTABLISHED, opened);
-            census.note(FlowTable::Established, &entry);
+            census.note(Stage::Confirmed, &entry);
         }
         assert_eq!(census.load(7, 5), 7);
         assert_eq!(census.load(8, 5), 5);

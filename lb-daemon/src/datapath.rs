@@ -19,7 +19,6 @@ use lb_common::{
     affinity::{Affinity, AffinityKey},
     counters::NodeCounters,
     drop_reason::{GONE_CELL, VERDICT_CELLS},
-    flow::{FlowKey, HalfOpenEntry},
     interface::{INTERFACE_CELLS, Interface},
     names,
     net::Ip4,
@@ -40,21 +39,20 @@ pub use self::{
     attach::{Attached, Mode},
     error::{Error, Result},
     events::Events,
-    flows::{FlowBatch, FlowTable, Pair, Progress},
+    flows::{Pair, Progress, Stage},
     load::Sizes,
     pins::Pins,
 };
 use self::{
     batch::{read_cells, walk},
-    flows::{Established, Outgrown},
+    flows::Flows,
     table::{Cells, CpuCells, Table},
 };
 
 /// The program and its maps.
 pub struct Datapath {
     ebpf: Ebpf,
-    established: Established,
-    half_open: Table<FlowKey, HalfOpenEntry>,
+    flows: Flows,
     services: Table<ServiceKey, Service>,
     rings: Cells<Ring>,
     nodes: Cells<Node>,
@@ -74,8 +72,8 @@ pub struct Datapath {
     seats: Table<Place, Owner>,
     /// Whether an earlier edgelb's flows go on.
     adopted: bool,
-    /// Tables of another size, whose flows go over into ours.
-    outgrown: Outgrown,
+    /// A flow table of another size, whose flows go over into ours.
+    outgrown: Option<Flows>,
     pins: Option<Pins>,
 }
 
@@ -106,7 +104,7 @@ impl Datapath {
         }
         // Once more: the old program has gone on meanwhile.
         self.copy_outgrown()?;
-        self.outgrown = Outgrown::default();
+        self.outgrown = None;
         Ok(())
     }
 

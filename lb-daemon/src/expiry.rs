@@ -1,11 +1,11 @@
 //! When an idle flow is over (pure).
 
-use lb_common::{
-    flow::{FlowEntry, FlowKey},
-    net::Protocol,
-};
+use lb_common::{flow::FlowEntry, net::Protocol};
 
-use crate::{datapath::FlowTable, plan::Timeouts};
+use crate::{
+    datapath::{Pair, Stage},
+    plan::Timeouts,
+};
 
 /// Seconds since the entry's direction last carried a packet. The clock of the data path is a tick
 /// behind at most, so an entry may seem to be of the future.
@@ -13,42 +13,26 @@ pub const fn idle(entry: &FlowEntry, now: u32) -> u32 {
     now.saturating_sub(entry.last_seen)
 }
 
-/// Seconds a flow with this entry, or with this pair of entries, may be idle.
-pub fn timeout(
-    table: FlowTable,
-    key: &FlowKey,
-    entry: &FlowEntry,
-    peer: Option<&FlowEntry>,
-    timeouts: &Timeouts,
-) -> u32 {
-    let closing = entry.state.is_closing() || peer.is_some_and(|peer| peer.state.is_closing());
-    let timeout = if key.protocol == Protocol::Udp as u8 {
+/// Seconds that a flow may be idle.
+fn timeout(pair: &Pair, timeouts: &Timeouts) -> u32 {
+    let closing = pair.iter().any(|cell| cell.entry.state.is_closing());
+    let timeout = if pair[0].key.protocol == Protocol::Udp as u8 {
         timeouts.udp
     } else if closing {
         timeouts.tcp_closing
     } else {
-        match table {
-            FlowTable::Established => timeouts.tcp_established,
-            FlowTable::HalfOpen => timeouts.tcp_half_open,
+        match Stage::of(pair) {
+            Stage::Confirmed => timeouts.tcp_established,
+            Stage::HalfOpen => timeouts.tcp_half_open,
         }
     };
     u32::try_from(timeout.as_secs()).unwrap_or(u32::MAX)
 }
 
-/// True when the flow is over: neither direction has carried a packet for as long as its state
-/// allows. An entry without its peer is a flow's rest and goes by its own clock.
-pub fn is_over(
-    table: FlowTable,
-    key: &FlowKey,
-    entry: &FlowEntry,
-    peer: Option<&FlowEntry>,
-    timeouts: &Timeouts,
-    now: u32,
-) -> bool {
-    let idle = peer
-        .map_or(u32::MAX, |peer| idle(peer, now))
-        .min(idle(entry, now));
-    idle >= timeout(table, key, entry, peer, timeouts)
+/// True when a flow is over: neither direction has carried a packet for as long as its state allows.
+pub fn is_over(pair: &Pair, timeouts: &Timeouts, now: u32) -> bool {
+    let limit = timeout(pair, timeouts);
+    pair.iter().all(|cell| idle(&cell.entry, now) >= limit)
 }
 
 #[cfg(test)]
@@ -56,7 +40,7 @@ mod tests {
     use std::time::Duration;
 
     use lb_common::{
-        flow::{FlowState, Rewrite, Role},
+        flow::{FlowCell, FlowKey, FlowState, Opened, Rewrite, Role},
         net::{Ip4, Port, Zone},
         service::NO_POOL,
     };
@@ -94,7 +78,7 @@ mod tests {
             role: Role::default(),
             state,
             last_seen,
-            opened: 0,
+            opened: Opened::at(0),
             packets: 0,
             bytes: 0,
         }
@@ -103,71 +87,43 @@ mod tests {
     #[test]
     fn a_flow_is_over_when_both_directions_have_been_quiet_for_long_enough() {
         use FlowState as S;
-        use FlowTable::{Established, HalfOpen};
         use Protocol::{Tcp, Udp};
+        use Stage::{Confirmed, HalfOpen};
         let seen = 10_000;
-        for (table, protocol, own, peer, idle, over) in [
-            (
-                Established,
-                Tcp,
-                S::ESTABLISHED,
-                S::ESTABLISHED,
-                3599,
-                false,
-            ),
-            (Established, Tcp, S::ESTABLISHED, S::ESTABLISHED, 3600, true),
-            (Established, Tcp, S::FIN, S::ESTABLISHED, 29, false),
-            (Established, Tcp, S::FIN, S::ESTABLISHED, 30, true),
-            (Established, Tcp, S::ESTABLISHED, S::RESET, 30, true),
-            (Established, Udp, S::ESTABLISHED, S::ESTABLISHED, 119, false),
-            (Established, Udp, S::ESTABLISHED, S::ESTABLISHED, 120, true),
+        for (stage, protocol, own, peer, idle, over) in [
+            (Confirmed, Tcp, S::ESTABLISHED, S::ESTABLISHED, 3599, false),
+            (Confirmed, Tcp, S::ESTABLISHED, S::ESTABLISHED, 3600, true),
+            (Confirmed, Tcp, S::FIN, S::ESTABLISHED, 29, false),
+            (Confirmed, Tcp, S::FIN, S::ESTABLISHED, 30, true),
+            (Confirmed, Tcp, S::ESTABLISHED, S::RESET, 30, true),
+            (Confirmed, Udp, S::ESTABLISHED, S::ESTABLISHED, 119, false),
+            (Confirmed, Udp, S::ESTABLISHED, S::ESTABLISHED, 120, true),
             (HalfOpen, Tcp, S::OPENING, S::OPENING, 29, false),
             (HalfOpen, Tcp, S::OPENING, S::OPENING, 30, true),
             (HalfOpen, Udp, S::OPENING, S::OPENING, 30, false),
             (HalfOpen, Udp, S::OPENING, S::OPENING, 120, true),
         ] {
-            let name = format!("{table:?} {protocol:?} {own:?} {peer:?} {idle}");
+            let name = format!("{stage:?} {protocol:?} {own:?} {peer:?} {idle}");
             let now = seen + idle;
-            let (quiet, busy) = (entry(own, seen), entry(peer, now));
-            let key = key(protocol);
-            let peer = entry(peer, seen);
-            assert_eq!(
-                is_over(table, &key, &quiet, Some(&peer), &timeouts(), now),
-                over,
-                "{name}"
-            );
-            // The other direction alone keeps a flow alive.
-            assert!(
-                !is_over(table, &key, &quiet, Some(&busy), &timeouts(), now),
-                "{name}"
-            );
+            let pair = |asked, answered| {
+                let mut cells = [entry(own, asked), entry(peer, answered)].map(|entry| FlowCell {
+                    key: key(protocol),
+                    entry,
+                });
+                if stage == HalfOpen {
+                    cells[1].entry.opened = Opened::in_turn(0);
+                }
+                cells
+            };
+            let is_over = |asked, answered| is_over(&pair(asked, answered), &timeouts(), now);
+            assert_eq!(is_over(seen, seen), over, "{name}");
+            // Either direction alone keeps a flow alive.
+            assert!(!is_over(now, seen) && !is_over(seen, now), "{name}");
         }
     }
 
     #[test]
     fn an_entry_of_the_future_is_not_idle() {
         assert_eq!(idle(&entry(FlowState::ESTABLISHED, 11), 10), 0);
-    }
-
-    #[test]
-    fn a_rest_goes_by_its_own_clock() {
-        let rest = entry(FlowState::ESTABLISHED, 0);
-        let key = key(Protocol::Tcp);
-        assert!(is_over(
-            FlowTable::Established,
-            &key,
-            &rest,
-            None,
-            &timeouts(),
-            3600
-        ));
-        assert!(!is_over(
-            FlowTable::Established,
-            &key,
-            &rest,
-            None,
-            &timeouts(),
-            3599
-        ));
     }
 }

@@ -1,6 +1,6 @@
 //! Marks of SNAT ports that no flow has (pure).
 //!
-//! A half-open flow that is pushed out of its table leaves its port marked. Only ports that were marked before
+//! A half-open flow that is pushed out leaves its port marked. Only ports that were marked before
 //! the flows were looked through can be found stale: those of flows that are opened meanwhile stay marked.
 
 use std::collections::BTreeMap;
@@ -50,7 +50,7 @@ impl PortAudit {
 #[cfg(test)]
 mod tests {
     use lb_common::{
-        flow::{FlowState, Rewrite, Role},
+        flow::{FlowState, Opened, Rewrite, Role},
         net::{Ip4, Port, Protocol, Zone},
         service::Treatment,
     };
@@ -77,7 +77,7 @@ mod tests {
             role: Role::new(direction, Treatment::Snat),
             state: FlowState::ESTABLISHED,
             last_seen: 0,
-            opened: 0,
+            opened: Opened::at(0),
             packets: 0,
             bytes: 0,
         };

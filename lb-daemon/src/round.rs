@@ -7,7 +7,7 @@ use lb_common::{
 
 use crate::{
     census::Census,
-    datapath::{FlowTable, Pair},
+    datapath::{Pair, Stage},
     endings::Endings,
     expiry,
     plan::Timeouts,
@@ -36,61 +36,23 @@ impl Round {
         }
     }
 
-    /// Judges a confirmed flow: what is to be ended.
-    pub fn judge(&mut self, [question, answer]: &Pair, now: u32) -> Option<EndedFlow> {
-        const TABLE: FlowTable = FlowTable::Established;
+    /// Judges a flow: what is to be ended.
+    pub fn judge(&mut self, pair: &Pair, now: u32) -> Option<EndedFlow> {
+        let [question, answer] = pair;
         let (key, entry) = (&question.key, &question.entry);
         self.note(key, entry);
         self.note(&answer.key, &answer.entry);
         let at_once = self.endings.ends(u32::from(entry.node_cell), key.protocol);
-        let peer = Some(&answer.entry);
-        if !at_once && !expiry::is_over(TABLE, key, entry, peer, &self.timeouts, now) {
-            self.census.note(TABLE, entry);
+        if !at_once && !expiry::is_over(pair, &self.timeouts, now) {
+            self.census.note(Stage::of(pair), entry);
             return None;
         }
         Some(EndedFlow {
             key: *key,
             last_seen: [entry.last_seen, answer.entry.last_seen],
             at_once: u32::from(at_once),
-            is_half_open: 0,
+            reserved: 0,
         })
-    }
-
-    /// Judges an entry of the half-open table. `peer` looks the other direction up, which few need.
-    ///
-    /// # Errors
-    ///
-    /// Those of `peer`.
-    pub fn judge_half_open<E>(
-        &mut self,
-        key: &FlowKey,
-        entry: &FlowEntry,
-        now: u32,
-        peer: impl FnOnce(&FlowKey) -> Result<Option<FlowEntry>, E>,
-    ) -> Result<Option<EndedFlow>, E> {
-        const TABLE: FlowTable = FlowTable::HalfOpen;
-        self.note(key, entry);
-        let at_once = self.endings.ends(u32::from(entry.node_cell), key.protocol);
-        let is_over = |peer| expiry::is_over(TABLE, key, entry, peer, &self.timeouts, now);
-        let mut peer_seen = 0;
-        if !at_once {
-            let mut over = is_over(None);
-            if over {
-                let peer = peer(&key.answer_to(&entry.rewrite))?;
-                over = is_over(peer.as_ref());
-                peer_seen = peer.map_or(entry.last_seen, |peer| peer.last_seen);
-            }
-            if !over {
-                self.census.note(TABLE, entry);
-                return Ok(None);
-            }
-        }
-        Ok(Some(EndedFlow {
-            key: *key,
-            last_seen: [entry.last_seen, peer_seen],
-            at_once: u32::from(at_once),
-            is_half_open: 1,
-        }))
     }
 
     fn note(&mut self, key: &FlowKey, entry: &FlowEntry) {
@@ -103,10 +65,8 @@ impl Round {
 
 #[cfg(test)]
 mod tests {
-    use std::convert::Infallible;
-
     use lb_common::{
-        flow::{Direction, FlowCell, FlowState, Rewrite, Role},
+        flow::{Direction, FlowCell, FlowState, Opened, Rewrite, Role},
         net::{Ip4, Port, Protocol, Zone},
         service::Treatment,
     };
@@ -148,7 +108,7 @@ mod tests {
             role: Role::new(direction, Treatment::Snat),
             state: FlowState::ESTABLISHED,
             last_seen,
-            opened: 0,
+            opened: Opened::at(0),
             packets: 0,
             bytes: 0,
         }
@@ -170,7 +130,15 @@ mod tests {
 
     #[test]
     fn flows_end_when_both_directions_are_idle_or_their_node_keeps_none() {
+        let half_open = |asked, answered| {
+            let mut pair = pair(1, asked, answered);
+            pair[1].entry.opened = Opened::in_turn(7);
+            pair
+        };
         for (flow, now, ended) in [
+            (half_open(SEEN, SEEN), SEEN + 29, None),
+            (half_open(SEEN, SEEN), SEEN + 30, Some(0)),
+            (half_open(SEEN, SEEN + 1), SEEN + 30, None),
             (pair(1, SEEN, SEEN), SEEN + 3599, None),
             (pair(1, SEEN, SEEN), SEEN + 3600, Some(0)),
             (pair(1, SEEN, SEEN + 1), SEEN + 3600, None),
@@ -181,44 +149,14 @@ mod tests {
             assert_eq!(judged.map(|ended| ended.at_once), ended, "{flow:?}");
             if let Some(judged) = judged {
                 let seen = [flow[0].entry.last_seen, flow[1].entry.last_seen];
-                assert_eq!((judged.last_seen, judged.is_half_open), (seen, 0));
+                assert_eq!(judged.last_seen, seen);
             }
             // What ends is counted no more, and its indexes are in use until it is gone.
             let node = u32::from(flow[0].entry.node_cell);
             let counted = u64::from(ended.is_none());
-            assert_eq!(round.census.of_node(node).established, counted);
+            let of_node = round.census.of_node(node);
+            assert_eq!(of_node.established + of_node.half_open, counted);
             assert_eq!(round.census.in_use.flows(node), 1);
-        }
-    }
-
-    #[test]
-    fn the_other_direction_of_a_half_open_flow_is_looked_up_where_it_decides() {
-        // When the entry was last seen, its peer if that is looked up, and when both are judged.
-        for (node, peer, now, ended) in [
-            (1, None, SEEN + 29, None),
-            (1, Some(Some(SEEN + 1)), SEEN + 30, None),
-            (1, Some(Some(SEEN)), SEEN + 30, Some(0)),
-            (1, Some(None), SEEN + 30, Some(0)),
-            (0, None, SEEN, Some(1)),
-        ] {
-            let mut round = round(None);
-            let mut asked = false;
-            let judged = round.judge_half_open(
-                &key(),
-                &entry(Direction::TO_NODE, node, SEEN),
-                now,
-                |_| -> Result<_, Infallible> {
-                    asked = true;
-                    let seen = peer.expect("it need not be looked up");
-                    Ok(seen.map(|seen| entry(Direction::TO_CLIENT, node, seen)))
-                },
-            );
-            let Ok(judged) = judged;
-            let name = format!("{node} {peer:?} {now}");
-            assert_eq!(asked, peer.is_some(), "{name}");
-            assert_eq!(judged.map(|ended| ended.at_once), ended, "{name}");
-            let counted = round.census.of_node(u32::from(node)).half_open;
-            assert_eq!(counted, u64::from(ended.is_none()), "{name}");
         }
     }
 

@@ -22,7 +22,7 @@ pub struct Status {
     pub vips: Vec<VipStatus>,
     /// Every balanced service.
     pub services: Vec<ServiceStatus>,
-    /// How full the flow tables are.
+    /// How full the flow table is.
     pub flow_table: FlowTableStatus,
     /// Packets by verdict since the maps were made.
     pub packets: PacketTotals,
@@ -148,16 +148,16 @@ pub struct FlowCounts {
     pub closing: u64,
 }
 
-/// How full the flow tables are.
+/// How full the flow table is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FlowTableStatus {
-    /// Flows that fit into the established table.
+    /// Confirmed flows that fit.
     pub capacity: u64,
-    /// Flows in it.
+    /// Confirmed flows.
     pub used: u64,
-    /// Flows that fit into the half-open table before the oldest are pushed out.
+    /// Half-open flows that fit beside them before the oldest are pushed out.
     pub half_open_capacity: u64,
-    /// Flows in it.
+    /// Half-open flows.
     pub half_open_used: u64,
     /// Seconds an idle flow is kept, by state.
     pub idle: IdleTimeouts,

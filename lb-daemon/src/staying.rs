@@ -102,7 +102,7 @@ impl Staying {
 #[cfg(test)]
 mod tests {
     use lb_common::{
-        flow::{FlowState, Rewrite, Role},
+        flow::{FlowState, Opened, Rewrite, Role},
         net::{Port, Protocol, Zone},
         service::{NO_POOL, Treatment},
     };
@@ -170,7 +170,7 @@ mod tests {
                 role: Role::new(direction, Treatment::Dnat),
                 state: FlowState::ESTABLISHED,
                 last_seen: 0,
-                opened: 0,
+                opened: Opened::at(0),
                 packets: 0,
                 bytes: 0,
             };

@@ -2,7 +2,7 @@
 //!
 //! The established path is one look-up; everything that is rarer is a subprogram of its own. BPF gives
 //! the whole chain of calls 512 bytes of stack, so subprograms answer with a word and not with a
-//! verdict: the flow that they found or made is looked up again.
+//! verdict: the flow that they made is looked up again.
 
 pub mod asked;
 pub mod choice;
@@ -22,64 +22,65 @@ use lb_common::{drop_reason::DropReason, next_hop::NextHop};
 use crate::{
     adjacency,
     packet::{Packet, Transport},
-    tables::{Table, Tables},
+    tables::Tables,
     verdict::{Verdict, Way},
 };
 
-/// Where the flow of a packet is to be found, or why it has none.
+/// What a packet is that has found no flow at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// In the established table.
-    Established,
-    /// In the half-open table.
-    HalfOpen,
-    /// In the half-open table, and this packet moves it to the other.
-    Claimed,
-    /// In neither: it is for a service, or for the machine itself.
+    /// The first of a flow, which is in the table now.
+    Flow,
+    /// None of a flow: it is for a service, or for the machine itself.
     None,
-    /// In neither: it goes on as it is, to or from a node's own address.
+    /// It goes on as it is, to or from a node's own address.
     Routed,
-    /// The packet may not have one.
+    /// The packet may not have a flow.
     Refused(DropReason),
     /// Likewise, unless it is for this machine itself.
     RefusedElsewhere(DropReason),
 }
 
+/// What a packet is to the flow that has its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// A part of it.
+    Own,
+    /// None: it opens a new flow, and this one is gone, or it is of no flow at all.
+    Foreign,
+    /// One that the flow does not let through.
+    Refused(DropReason),
+}
+
 /// Judges a packet; `way` is how to send it on. `now` is the second of the monotonic clock.
 #[inline(always)]
 pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32, way: &mut Way) -> Verdict {
-    let known = match packet.transport {
-        Transport::Tcp | Transport::Udp => tables
-            .established(&packet.key)
-            .filter(|flow| established::goes_on(packet, flow, tables, now)),
+    let mut flow = match packet.transport {
+        Transport::Tcp | Transport::Udp => tables.flow(&packet.key),
         Transport::IcmpError => icmp_error::flow(packet, tables),
         Transport::Fragment => fragment::flow(packet, tables, now),
         // Nothing else is a flow.
         Transport::Other => None,
     };
-    let flow = if known.is_some() {
-        known
-    } else {
-        match find(packet, tables, now, &mut way.next_hop) {
-            Found::Established => tables.flow(Table::Established, &packet.key),
-            // In both cases another CPU may just have confirmed the flow: it was looked for in the
-            // established table too early, and in the half-open one too late.
-            Found::HalfOpen => tables
-                .flow(Table::HalfOpen, &packet.key)
-                .or_else(|| tables.flow(Table::Established, &packet.key)),
-            Found::Refused(DropReason::NoFlow) => {
-                match tables.flow(Table::Established, &packet.key) {
-                    Some(flow) => Some(flow),
-                    None => return Verdict::Drop(DropReason::NoFlow),
-                }
-            }
+    if let Some(known) = &flow
+        && matches!(packet.transport, Transport::Tcp | Transport::Udp)
+    {
+        match established::part(packet, known, tables, now) {
+            Part::Own => {}
+            Part::Foreign => flow = None,
+            Part::Refused(reason) => return Verdict::Drop(reason),
+        }
+    }
+    if flow.is_none() {
+        flow = match find(packet, tables, now, &mut way.next_hop) {
+            Found::Flow => tables.look_up(&packet.key),
             Found::Routed => return Verdict::Route,
             Found::Refused(reason) | Found::RefusedElsewhere(reason) => {
                 return Verdict::Drop(reason);
             }
-            Found::None | Found::Claimed => return Verdict::Pass,
-        }
-    };
+            Found::None => return Verdict::Pass,
+        };
+    }
     match flow {
         Some(flow) => {
             if packet.is_first_fragment {
@@ -92,12 +93,12 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32, way: &mut Way) -
                 verdict => verdict,
             }
         }
-        // Found a moment ago and pushed out since: the table is far too small for what comes in.
+        // Opened a moment ago and pushed out since: there are far too few turns for what comes in.
         None => Verdict::Drop(DropReason::FlowTableFull),
     }
 }
 
-/// What to make of a packet of no established flow: whoever knows something of it first.
+/// What to make of a packet of no flow: whoever knows something of it first.
 #[inline(always)]
 fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop) -> Found {
     // What a node's own address receives is of no flow.
@@ -107,17 +108,6 @@ fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop
     }
     let is_flow = matches!(packet.transport, Transport::Tcp | Transport::Udp);
     if is_flow {
-        match half_open::advance(packet, tables, now) {
-            Found::None => {}
-            Found::Claimed => {
-                let found = half_open::confirm(packet, tables);
-                if found == Found::Established {
-                    half_open::closed(packet, tables);
-                }
-                return found;
-            }
-            found => return found,
-        }
         // No node's address is a VIP: what asks a service concerns nobody below.
         match new_flow::open(packet, tables, now) {
             Found::None => {}

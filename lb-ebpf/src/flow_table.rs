@@ -1,22 +1,25 @@
-//! The established table: an index of tagged words ([`lb_common::flow_index`]) over cells of one cache line.
+//! The flow table: an index of tagged words ([`lb_common::flow_index`]) over cells of one cache line.
 //!
 //! A hash table of our own, because a look-up in the kernel's reads four cache lines and calls a helper,
-//! and a hit of this one reads two. It never evicts and, once a flow is in it, never moves it.
+//! and a hit of this one reads two. Once a flow is in it, it never moves; what is confirmed is never pushed out,
+//! and what is not has a turn ([`turns`]).
 //!
-//! Several CPUs use it at once without a lock. What makes that right:
+//! Several CPUs use it at once, and look-ups never wait. What makes that right:
 //!
 //! - A word of the index changes by compare and exchange only, between empty and taken.
 //! - The cells of a flow are written before the first word leads to them, and belong to who took them.
-//! - No two words of a bucket have the same tag: a look-up has one candidate. Whoever has put in a key looks
-//!   for its tag once more, and takes it out again where somebody else has put it in, too: of two at the same
-//!   time at least one sees the other. Both may give way; never do both stay.
-//! - Whoever empties the word of the client's key is the one who removes the flow and gives its cells back.
+//! - No two words of a bucket have the same tag: a look-up has one candidate. Whoever puts in a key has the lock of
+//!   its first bucket meanwhile, and looks for its tag first.
+//! - Whoever empties the word of the client's key is the one who removes the flow. Its cells go to the others that
+//!   are free, unless they are those of a turn.
+
+pub mod turns;
 
 use core::ops::Range;
 
 use lb_common::{
     flow::FlowKey,
-    flow_index::{CROWDED, ELSEWHERE, Hash, IN_SECOND, IN_THIRD, SLOTS},
+    flow_index::{CROWDED, ELSEWHERE, Hash, IN_SECOND, IN_THIRD, LOCKED, SLOTS},
 };
 
 use crate::tables::{FlowSlot, InsertError};
@@ -27,6 +30,8 @@ pub trait Memory {
     type Bucket: Bucket;
     /// A cell.
     type Cell: Cell;
+    /// The word of a turn.
+    type Turn: TurnWord;
 
     /// The seed of the index's hash.
     fn seed(&self) -> u64;
@@ -41,6 +46,20 @@ pub trait Memory {
     fn take_pair(&self) -> Option<u32>;
     /// Gives the two cells back.
     fn give_pair(&self, first: u32);
+    /// The number of the turn that comes next, which then comes last.
+    fn next_turn(&self) -> u32;
+    /// A turn by its number.
+    fn turn(&self, number: u32) -> Option<Self::Turn>;
+}
+
+/// The word of a turn ([`lb_common::turn::Turn`]).
+pub trait TurnWord {
+    /// The word as it is now.
+    fn load(&self) -> u64;
+    /// Puts `new` in the place of `old`; false where the word is something else.
+    fn exchange(&self, old: u64, new: u64) -> bool;
+    /// Replaces the word.
+    fn set(&self, new: u64);
 }
 
 /// A bucket of the index.
@@ -51,6 +70,10 @@ pub trait Bucket: Copy {
     fn exchange(self, slot: usize, old: u64, new: u64) -> bool;
     /// Adds to the word [`ELSEWHERE`], around the end of numbers.
     fn count_elsewhere(self, number: u64);
+    /// Sets the bit [`LOCKED`] of the word [`ELSEWHERE`], as soon as it is clear; false where that takes too long.
+    fn lock(self) -> bool;
+    /// Clears it.
+    fn unlock(self);
 }
 
 /// A cell: a key and the entry under it.
@@ -117,12 +140,12 @@ fn candidate<B: Bucket>(bucket: B, hash: Hash) -> u64 {
     candidate
 }
 
-/// Enters both directions of a flow; `write` fills in the entry of the client's packets and that of the
-/// answers.
+/// Enters both directions of a confirmed flow; `write` fills in the entry of the client's packets and that of
+/// the answers.
 ///
 /// # Errors
 ///
-/// [`InsertError::Exists`] where one of the keys is taken, [`InsertError::Full`] where there is no room.
+/// What keeps the flow out.
 #[inline(always)]
 pub fn insert<M: Memory>(
     memory: &M,
@@ -131,6 +154,22 @@ pub fn insert<M: Memory>(
     write: impl FnOnce(&<M::Cell as Cell>::Slot, &<M::Cell as Cell>::Slot),
 ) -> Result<(), InsertError> {
     let pair = memory.take_pair().ok_or(InsertError::Full)?;
+    let entered = enter(memory, pair, question, answer, write);
+    if entered.is_err() {
+        memory.give_pair(pair);
+    }
+    entered
+}
+
+/// Enters both directions of a flow into two cells that are ours.
+#[inline(always)]
+fn enter<M: Memory>(
+    memory: &M,
+    pair: u32,
+    question: &FlowKey,
+    answer: &FlowKey,
+    write: impl FnOnce(&<M::Cell as Cell>::Slot, &<M::Cell as Cell>::Slot),
+) -> Result<(), InsertError> {
     let Some(questions) = memory.cell(pair) else {
         return Err(InsertError::Full);
     };
@@ -141,47 +180,69 @@ pub fn insert<M: Memory>(
     answers.set_key(*answer);
     write(&questions.slot(), &answers.slot());
     // The answers first: a client's packet never finds a flow whose answers would not.
-    let mut entered = put(memory, answer, pair | 1);
-    if entered.is_ok() {
-        entered = put(memory, question, pair);
-        if entered.is_err() {
-            take_out(memory, answer, pair | 1);
-        }
-    }
-    if entered.is_err() {
-        vacate(memory, pair);
-    }
-    entered
+    let entered = match put(memory, answer, pair | 1) {
+        Ok(()) => match put(memory, question, pair) {
+            Ok(()) => return Ok(()),
+            Err(error) => {
+                take_out(memory, answer, pair | 1);
+                match error {
+                    InsertError::Taken => InsertError::Known,
+                    error => error,
+                }
+            }
+        },
+        Err(error) => error,
+    };
+    vacate(memory, pair);
+    Err(entered)
 }
 
 /// Removes the flow whose client's packets have `question`; false where there is none, or where somebody
-/// else has just removed it.
+/// else is about to confirm or to remove it.
 #[inline(always)]
 pub fn remove<M: Memory>(memory: &M, question: &FlowKey) -> bool {
     let Some(number) = number_of(memory, question) else {
         return false;
     };
     let pair = number & !1;
-    let Some(answer) = memory.cell(pair | 1).map(|cell| cell.key()) else {
+    let Some(answers) = memory.cell(pair | 1) else {
         return false;
     };
-    if !take_out(memory, question, pair) {
+    let answer = answers.key();
+    let answers = answers.slot();
+    if let Some(number) = answers.with(|entry| entry.opened.turn()) {
+        return turns::remove(memory, number, pair, question, &answer);
+    }
+    if !take_both(memory, question, &answer, pair) {
         return false;
     }
-    take_out(memory, &answer, pair | 1);
+    // Once more: between our look and our grasp the flow may have been another one.
+    let is_of_turn = answers.with(|entry| entry.opened.turn()).is_some();
     vacate(memory, pair);
+    if !is_of_turn {
+        memory.give_pair(pair);
+    }
     true
 }
 
-/// Gives back two cells that no word leads to any more.
+/// Empties the words that lead to both cells of a flow; false where somebody else has just done so.
+#[inline(always)]
+fn take_both<M: Memory>(memory: &M, question: &FlowKey, answer: &FlowKey, pair: u32) -> bool {
+    let is_ours = take_out(memory, question, pair);
+    if is_ours {
+        take_out(memory, answer, pair | 1);
+    }
+    is_ours
+}
+
+/// Notes of two cells that no word leads to them any more; that of the client's key last, by which others tell.
 #[inline(always)]
 fn vacate<M: Memory>(memory: &M, pair: u32) {
-    for number in [pair, pair | 1] {
+    for number in [pair | 1, pair] {
         if let Some(cell) = memory.cell(number) {
             cell.set_key(FlowKey::default());
         }
     }
-    memory.give_pair(pair);
 }
 
 /// Buckets of a key.
@@ -198,19 +259,20 @@ fn bucket_of<M: Memory>(memory: &M, hash: Hash, number: u32) -> Option<M::Bucket
     })
 }
 
-/// True where one of the buckets of a key has a word with its tag, other than `own`: the key is there already,
-/// or another one that a look-up could not tell from it, as one in thousands of millions is.
-#[inline(never)]
-fn is_taken<M: Memory>(memory: &M, hash: Hash, own: u64) -> bool {
+/// True where one of the buckets of a key has a word with its tag: the key is there already, or another one that a
+/// look-up could not tell from it, as one in thousands of millions is.
+#[inline(always)]
+fn is_taken<M: Memory>(memory: &M, hash: Hash) -> bool {
     for number in 0..BUCKETS {
         let Some(bucket) = bucket_of(memory, hash, number) else {
             return true;
         };
-        for slot in 0..SLOTS {
-            let word = bucket.load(slot);
-            if word != 0 && word != own && hash.has_tag(word) {
-                return true;
-            }
+        if candidate(bucket, hash) != 0 {
+            return true;
+        }
+        // Whoever puts a key elsewhere counts it here first.
+        if number == 0 && bucket.load(ELSEWHERE) == LOCKED {
+            break;
         }
     }
     false
@@ -220,25 +282,26 @@ fn is_taken<M: Memory>(memory: &M, hash: Hash, own: u64) -> bool {
 #[inline(never)]
 fn put<M: Memory>(memory: &M, key: &FlowKey, number: u32) -> Result<(), InsertError> {
     let hash = Hash::of(key, memory.seed());
-    if is_taken(memory, hash, hash.word(number)) {
-        return Err(InsertError::Exists);
-    }
-    if !fill(memory, hash, number) {
+    let Some(first) = bucket_of(memory, hash, 0) else {
+        return Err(InsertError::Full);
+    };
+    if !first.lock() {
         return Err(InsertError::Full);
     }
-    if is_taken(memory, hash, hash.word(number)) {
-        take_out(memory, key, number);
-        return Err(InsertError::Exists);
-    }
-    Ok(())
+    let put = if is_taken(memory, hash) {
+        Err(InsertError::Taken)
+    } else if fill(memory, first, hash, number) {
+        Ok(())
+    } else {
+        Err(InsertError::Full)
+    };
+    first.unlock();
+    put
 }
 
 /// Puts a word into a bucket that it belongs into; false where all are full.
-#[inline(never)]
-fn fill<M: Memory>(memory: &M, hash: Hash, number: u32) -> bool {
-    let Some(first) = bucket_of(memory, hash, 0) else {
-        return false;
-    };
+#[inline(always)]
+fn fill<M: Memory>(memory: &M, first: M::Bucket, hash: Hash, number: u32) -> bool {
     let word = hash.word(number);
     fill_slots(first, 0..CROWDED, word) || fill_elsewhere(memory, first, hash, word)
 }

@@ -1,7 +1,7 @@
 //! SNAT ports: which port of the VIP a new flow leaves from.
 //!
 //! A pool is the port numbers of one (protocol, VIP, node, node port). What is in use is decided by
-//! the flow tables alone: a port is taken by inserting the flow's answer key where there is none. The
+//! the flow table alone: a port is taken by entering the flow's answer key where there is none. The
 //! bitmap says where it is worth trying. It may be wrong in both directions and costs a further try
 //! then: a half-open flow that was pushed out leaves its bit behind until the daemon's next walk.
 //!

@@ -5,7 +5,7 @@
 use lb_common::{
     affinity::{Affinity, AffinityKey},
     event::Event,
-    flow::{FlowEntry, FlowKey, HalfOpenEntry},
+    flow::{FlowEntry, FlowKey},
     fragment::{FragmentKey, FragmentPorts},
     interface::Interface,
     net::{Ip4, Zone},
@@ -16,30 +16,21 @@ use lb_common::{
     transaction::Transaction,
 };
 
+use crate::flow_table::turns::Unconfirmed;
+
 /// A flow entry where it lies in its table. Other CPUs may use it at the same time.
 pub trait FlowSlot {
     /// Gives the entry to `f`, to be read and changed in place.
     fn with<R>(&self, f: impl FnOnce(&mut FlowEntry) -> R) -> R;
 }
 
-/// An entry of the half-open table, with what is known of a flow until it is confirmed.
-pub trait HalfOpenSlot {
-    /// An entry of a flow table.
-    type Slot: FlowSlot;
-
-    /// The entry itself.
-    fn flow(&self) -> Self::Slot;
-    /// Gives what else is known to `f`, to be read and changed in place.
-    fn with<R>(&self, f: impl FnOnce(&mut HalfOpenEntry) -> R) -> R;
-    /// Claims the flow for this CPU, which alone may confirm it; false where another has claimed it.
-    fn claim(&self) -> bool;
-}
-
-/// Why an entry could not be inserted.
+/// Why a flow could not be entered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InsertError {
-    /// The key is taken.
-    Exists,
+    /// Another flow has the key of its answers.
+    Taken,
+    /// It is there already, by somebody else.
+    Known,
     /// The table is full.
     Full,
 }
@@ -55,48 +46,37 @@ pub enum Route {
     None,
 }
 
-/// The two flow tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Table {
-    /// Confirmed flows; full is full.
-    Established,
-    /// Flows that are not confirmed yet; the oldest make room.
-    HalfOpen,
-}
-
 /// The tables of the data path.
 pub trait Tables {
-    /// An entry of a flow table.
+    /// An entry of the flow table.
     type Slot: FlowSlot;
-    /// An entry of the half-open table.
-    type HalfOpen: HalfOpenSlot<Slot = Self::Slot>;
 
-    /// Looks up a flow.
-    fn flow(&self, table: Table, key: &FlowKey) -> Option<Self::Slot>;
-    /// Looks up a confirmed flow, on the path that nearly every packet takes.
-    fn established(&self, key: &FlowKey) -> Option<Self::Slot>;
-    /// Looks up a flow in the half-open table.
-    fn half_open(&self, key: &FlowKey) -> Option<Self::HalfOpen>;
-    /// Inserts the entry that `write` fills in into the half-open table, where there is none. It is not on
-    /// the stack, which has no room for it.
+    /// Looks up a flow, on the path that nearly every packet takes.
+    fn flow(&self, key: &FlowKey) -> Option<Self::Slot>;
+    /// Looks up a flow, by a call.
+    fn look_up(&self, key: &FlowKey) -> Option<Self::Slot>;
+    /// Enters both directions of a flow that is not confirmed, or none; `write` fills in the entry of the client's
+    /// packets and that of the answers. The flow that has been so for longest makes room.
     fn open(
-        &self,
-        key: &FlowKey,
-        write: impl FnOnce(&mut HalfOpenEntry),
-    ) -> Result<(), InsertError>;
-    /// Removes an entry of the half-open table, if it is there.
-    fn forget_half_open(&self, key: &FlowKey);
-    /// Enters both directions of a flow into the established table, or none; `write` fills in the entry of
-    /// the client's packets and that of the answers.
-    fn establish(
         &self,
         question: &FlowKey,
         answer: &FlowKey,
         write: impl FnOnce(&Self::Slot, &Self::Slot),
     ) -> Result<(), InsertError>;
-    /// Removes both directions of a flow from the established table, by the key of the client's packets. False
-    /// where they are not there, or are removed by somebody else at this moment.
-    fn forget_established(&self, question: &FlowKey) -> bool;
+    /// The flow whose answers have this key and this entry, if it is not confirmed.
+    fn unconfirmed(&self, answer: &FlowKey, answers: &Self::Slot) -> Option<Unconfirmed>;
+    /// Notes which acknowledgment number confirms a flow.
+    fn expect(&self, flow: &Unconfirmed, acknowledgment: u32);
+    /// Confirms a flow with these entries, of the client's packets and of the answers.
+    fn confirm(
+        &self,
+        flow: &Unconfirmed,
+        questions: &Self::Slot,
+        answers: &Self::Slot,
+    ) -> Result<(), InsertError>;
+    /// Removes both directions of a flow, by the key of the client's packets. False where they are not there, or
+    /// somebody else confirms or removes them at this moment.
+    fn forget(&self, question: &FlowKey) -> bool;
 
     /// The service that listens there.
     fn service(&self, key: &ServiceKey) -> Option<Service>;

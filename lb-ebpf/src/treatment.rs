@@ -1,7 +1,7 @@
 //! From a treatment to the entries of a flow.
 
 use lb_common::{
-    flow::{Direction, FlowEntry, FlowKey, FlowState, HalfOpenEntry, Rewrite, Role},
+    flow::{Direction, FlowEntry, FlowKey, FlowState, Opened, Rewrite, Role},
     net::{Ip4, Port},
     service::{NO_POOL, Node, Service, Treatment, node_cell},
 };
@@ -66,13 +66,13 @@ impl Opening {
 
     /// The entry of one direction.
     #[inline(always)]
-    pub fn entry(&self, rewrite: &Rewrite, direction: Direction) -> HalfOpenEntry {
+    pub fn entry(&self, rewrite: &Rewrite, direction: Direction) -> FlowEntry {
         let treatment = if is_snat(&self.service) {
             Treatment::Snat
         } else {
             Treatment::Dnat
         };
-        HalfOpenEntry::new(FlowEntry {
+        FlowEntry {
             rewrite: *rewrite,
             generation: 0,
             next_hop: 0,
@@ -81,10 +81,10 @@ impl Opening {
             role: Role::new(direction, treatment),
             state: FlowState::OPENING,
             last_seen: self.now,
-            opened: self.now,
+            opened: Opened::at(self.now),
             packets: 0,
             bytes: 0,
-        })
+        }
     }
 }
 

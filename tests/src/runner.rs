@@ -9,9 +9,13 @@ pub mod tables;
 use lb_common::{
     affinity::{Affinity, AffinityKey},
     drop_reason::DropReason,
-    flow::{FlowEntry, FlowKey},
 };
-use lb_daemon::{config::Config, contents::Contents, plan::Plan};
+use lb_daemon::{
+    config::Config,
+    contents::Contents,
+    datapath::{Pair, Stage},
+    plan::Plan,
+};
 
 /// What became of a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,10 +36,17 @@ pub enum Outcome {
 pub trait Runner {
     /// Lets `frame` come in by an interface.
     fn receive(&mut self, at: Port, frame: &[u8]) -> Outcome;
-    /// Flows in the established table and in the half-open table.
-    fn flows(&self) -> (usize, usize);
-    /// Calls `visit` with every entry of both.
-    fn visit_flows(&self, visit: &mut dyn FnMut(&FlowKey, &FlowEntry));
+    /// Calls `visit` with every flow.
+    fn visit_flows(&self, visit: &mut dyn FnMut(&Pair));
+    /// Flows that are confirmed, and flows that are not.
+    fn flows(&self) -> (usize, usize) {
+        let (mut confirmed, mut half_open) = (0, 0);
+        self.visit_flows(&mut |pair| match Stage::of(pair) {
+            Stage::Confirmed => confirmed += 1,
+            Stage::HalfOpen => half_open += 1,
+        });
+        (confirmed, half_open)
+    }
     /// Changes what the maps hold, as the daemon does.
     fn hold(&mut self, contents: Contents);
     /// Has a client stay with a node that drains.

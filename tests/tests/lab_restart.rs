@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    net::SocketAddrV4,
+    net::{SocketAddrV4, UdpSocket},
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
@@ -19,6 +19,7 @@ use aya::{
         links::{FdLink, PinnedLink},
     },
 };
+use lb_common::names;
 use lb_daemon::snapshot::FlowStatus;
 use lb_tests::lab::{
     Lab,
@@ -87,7 +88,9 @@ fn addresses(lab: &Lab) -> Result<String> {
 
 /// The tag of the program that is pinned: a hash of its instructions.
 fn tag(instance: &Instance) -> Result<u64> {
-    let pin = instance.pin_dir().join("layout-2/edgelb");
+    let pin = instance
+        .pin_dir()
+        .join(format!("layout-{}/edgelb", names::LAYOUT));
     Ok(ProgramInfo::from_pin(pin)?.tag())
 }
 
@@ -230,20 +233,51 @@ fn an_upgrade_to_another_ebpf_object_is_not_noticed() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn a_flow_that_is_not_confirmed_goes_over_into_a_table_of_another_size() -> Result<()> {
+    let mut lab = up()?;
+    let client = lab
+        .asker(Side::External)
+        .enter(|| UdpSocket::bind((Side::External.asker_address(0), 0)))??;
+    // Nobody answers there.
+    client.connect(SocketAddrV4::new(vip::AV, 3478))?;
+    client.send(b"first")?;
+    let limits = "[limits]\nmax_half_open = 1000\n";
+    let usual = edgelb::config(lab.arrangement);
+    lab.edgelb.instance.configure(&format!("{usual}{limits}"))?;
+    kill(&mut lab)?;
+    lab.start_edgelb()?;
+    // The first try may tell that the first was refused by the node.
+    let _ = client.take_error()?;
+    client.send(b"second")?;
+    thread::sleep(Duration::from_millis(200));
+    let flows = lab.edgelb.instance.flows()?;
+    let [flow] = &flows[..] else {
+        anyhow::bail!("{flows:?}");
+    };
+    ensure!(
+        (&*flow.state, flow.packets_in) == ("half-open", 2),
+        "{flow:?}"
+    );
+    Ok(())
+}
+
 /// A larger table, and a smaller one: flows go over. One that is too small is refused, and what runs
 /// goes on.
 #[test]
 fn flows_go_over_into_tables_of_another_size() -> Result<()> {
     let mut lab = up()?;
     let usual = edgelb::config(lab.arrangement);
-    for flows in [400_000, 1000] {
-        let config = format!("{usual}[limits]\nmax_flows = {flows}\nmax_half_open = {flows}\n");
-        lab.edgelb.instance.configure(&config)?;
+    // The second is of the same size as the first, but otherwise divided.
+    for (flows, half_open) in [(400_000, 300_000), (300_000, 400_000), (1000, 1000)] {
+        let limits = format!("[limits]\nmax_flows = {flows}\nmax_half_open = {half_open}\n");
+        lab.edgelb.instance.configure(&format!("{usual}{limits}"))?;
         let mut connections = connect(&lab, 20)?;
         let stream = Stream::start(&lab, 200)?;
         kill(&mut lab)?;
         lab.start_edgelb()?;
-        ensure!(lab.edgelb.instance.status()?.flow_table.capacity == flows);
+        let table = lab.edgelb.instance.status()?.flow_table;
+        ensure!((table.capacity, table.half_open_capacity) == (flows, half_open));
         ensure_alive(&lab, &mut connections)?;
         stream.stop()?.ensure_whole()?;
     }
@@ -277,13 +311,14 @@ fn maps_of_another_version_are_refused_before_anything_is_touched() -> Result<()
         ensure!(addresses(&lab)? == before, "{printed}");
         Ok(())
     };
-    fs::rename(pins.join("layout-2"), pins.join("layout-0"))?;
+    let layout = format!("layout-{}", names::LAYOUT);
+    fs::rename(pins.join(&layout), pins.join("layout-0"))?;
     refused("layout-0")?;
     ensure_alive(&lab, &mut connections)?;
-    fs::rename(pins.join("layout-0"), pins.join("layout-2"))?;
+    fs::rename(pins.join("layout-0"), pins.join(&layout))?;
 
-    let flows = pins.join("layout-2/FLOWS");
-    let aside = pins.join("layout-2/aside");
+    let flows = pins.join(&layout).join("FLOWS");
+    let aside = pins.join(&layout).join("aside");
     fs::rename(&flows, &aside)?;
     Array::<MapData, u64>::create(16, 0)?.pin(&flows)?;
     refused("the pinned map FLOWS")?;
@@ -292,7 +327,7 @@ fn maps_of_another_version_are_refused_before_anything_is_touched() -> Result<()
     fs::rename(&aside, &flows)?;
 
     // Counters are no reason to refuse anything.
-    let counters = pins.join("layout-2/VERDICTS");
+    let counters = pins.join(&layout).join("VERDICTS");
     fs::remove_file(&counters)?;
     Array::<MapData, u64>::create(16, 0)?.pin(&counters)?;
     lab.start_edgelb()?;

@@ -240,8 +240,12 @@ fn an_old_transaction_is_over() {
 fn an_answer_of_the_node_does_not_refresh_the_flow() {
     let mut host = Host::new(ONE_NODE);
     let refreshed = |host: &Host| {
-        let flows = host.tables.established();
-        flows.iter().map(|(_, entry)| entry.last_seen).max()
+        let flows = host.tables.flows();
+        flows
+            .iter()
+            .flatten()
+            .map(|cell| cell.entry.last_seen)
+            .max()
     };
     play(
         "pure logic",

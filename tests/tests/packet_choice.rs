@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use lb_common::flow::Direction;
 use lb_tests::{
     case::{Step, forwarded, run},
     packet::{flags, tcp, udp},
@@ -93,11 +92,10 @@ fn a_node_that_goes_moves_only_its_own_share() {
         let mut host = Host::new(config);
         opened(&mut host, 50_000);
         let mut nodes = BTreeMap::new();
-        for (key, entry) in host.tables.half_open_entries() {
-            if entry.role.direction() == Direction::TO_NODE {
-                let client = (key.source.octets(), key.source_port.number());
-                nodes.insert(client, entry.rewrite.destination.octets());
-            }
+        for [question, _] in host.tables.flows() {
+            let key = &question.key;
+            let client = (key.source.octets(), key.source_port.number());
+            nodes.insert(client, question.entry.rewrite.destination.octets());
         }
         nodes
     };

@@ -146,7 +146,28 @@ fn a_full_flow_table_refuses_the_next_flow_and_keeps_the_others() {
     case::run(&config, &steps);
 }
 
-/// A flood of SYNs from forged addresses churns the half-open table and nothing else.
+#[test]
+fn the_half_open_flow_that_was_opened_longest_ago_makes_room() {
+    let config = format!("{ONE_NODE}[limits]\nmax_half_open = 16\n");
+    let mut steps = Vec::new();
+    // The first is confirmed in time, and stays.
+    steps.extend(connection(0, 1024));
+    for number in 1..18 {
+        let [syn, ..] = connection(number, 1024 + number);
+        steps.push(syn);
+    }
+    let late = tcp(NODE, "203.0.113.10:1025", flags::SYN | flags::ACK).numbers(5000, 1001);
+    steps.push(reset(Port::Ext1, late, DropReason::NoFlow));
+    for number in 2..18 {
+        let [_, syn_ack, ack] = connection(number, 1024 + number);
+        steps.extend([syn_ack, ack]);
+    }
+    let [.., ack] = connection(0, 1024);
+    steps.push(ack);
+    case::run(&config, &steps);
+}
+
+/// A flood of SYNs from forged addresses churns half-open flows and nothing else.
 #[test]
 fn a_syn_flood_pushes_out_no_established_flow() {
     let config = format!("{ONE_NODE}[limits]\nmax_half_open = 1024\n");

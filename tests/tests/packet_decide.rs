@@ -1,9 +1,10 @@
-//! What stays true of the flow tables whatever comes in: properties of `decide` over random packets.
+//! What stays true of the flow table whatever comes in: properties of `decide` over random packets.
 
 use std::collections::HashSet;
 
-use lb_common::flow::{Direction, FlowKey, FlowState};
-use lb_ebpf::tables::{Table, Tables as _};
+use lb_common::flow::{Direction, FlowKey};
+use lb_daemon::datapath::Stage;
+use lb_ebpf::tables::{FlowSlot as _, Tables as _};
 use lb_tests::{
     packet::{Spec, decode, flags, tcp},
     runner::{ONE_NODE, Outcome, Port, ROUTER, Runner, host::Host},
@@ -69,21 +70,22 @@ proptest! {
                 let text = decode(frame);
                 prop_assert!(!text.contains("BAD"), "{}", text);
             }
-            let entries = host.tables.established();
-            let mut ports = HashSet::new();
-            for (key, entry) in &entries {
-                let peer_key = key.answer_to(&entry.rewrite);
-                let peer = entries.iter().find(|(known, _)| *known == peer_key);
-                let Some((_, peer)) = peer else {
-                    return Err(TestCaseError::fail(format!("{key:?} has no other half")));
-                };
-                prop_assert_eq!(&peer_key.answer_to(&peer.rewrite), key);
-                prop_assert!(entry.role.direction() != peer.role.direction());
-                if entry.role.direction() == Direction::TO_NODE {
-                    prop_assert!(ports.insert(entry.rewrite.source_port), "one port, two flows");
+            let mut keys = HashSet::new();
+            for pair in host.tables.flows() {
+                let [question, answer] = &pair;
+                prop_assert_eq!(&question.key.answer_to(&question.entry.rewrite), &answer.key);
+                prop_assert_eq!(&answer.key.answer_to(&answer.entry.rewrite), &question.key);
+                prop_assert_eq!(question.entry.role.direction(), Direction::TO_NODE);
+                prop_assert_eq!(answer.entry.role.direction(), Direction::TO_CLIENT);
+                // Nobody else has them; the key of the answers is the SNAT port.
+                prop_assert!(keys.insert(question.key) && keys.insert(answer.key), "one port, two flows");
+                let is_opening = pair.iter().any(|cell| cell.entry.state.is_opening());
+                let is_half_open = Stage::of(&pair) == Stage::HalfOpen;
+                prop_assert!(is_half_open || !is_opening, "confirmed, and still {:?}", pair);
+                for cell in &pair {
+                    let found = host.tables.look_up(&cell.key).map(|slot| slot.with(|entry| *entry));
+                    prop_assert_eq!(found, Some(cell.entry));
                 }
-                prop_assert!(entry.state != FlowState::OPENING && entry.state != FlowState::ANSWERED);
-                prop_assert!(host.tables.flow(Table::HalfOpen, key).is_none(), "in both tables");
             }
         }
     }

@@ -110,7 +110,7 @@ impl Draining {
     /// Those who are with it.
     fn staying(&self, runner: &impl Runner) -> Staying {
         let mut staying = Staying::of(&self.plan, &self.indexes, &self.drains);
-        runner.visit_flows(&mut |key, entry| staying.note(key, entry));
+        runner.visit_flows(&mut |pair| staying.note(&pair[0].key, &pair[0].entry));
         staying
     }
 }

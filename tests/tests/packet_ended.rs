@@ -2,15 +2,12 @@
 
 use lb_common::{
     drop_reason::DropReason,
-    flow::{FlowEntry, FlowKey},
+    flow::FlowKey,
     net::{Ip4, Port as PortNumber, Protocol, Zone},
     upkeep::EndedFlow,
 };
-use lb_daemon::datapath::FlowTable;
-use lb_ebpf::{
-    decide::removal,
-    tables::{FlowSlot as _, Table, Tables as _},
-};
+use lb_daemon::datapath::{Pair, Stage};
+use lb_ebpf::decide::removal;
 use lb_tests::{
     case::{self, Step, dropped, forwarded, reset},
     packet::{flags, tcp},
@@ -66,40 +63,27 @@ fn handshake() -> [Step; 3] {
 
 /// What the daemon may ask of a runner.
 trait Upkeep: Runner {
-    fn entry(&self, table: FlowTable, key: &FlowKey) -> FlowEntry;
     /// True where the flow is gone.
     fn end(&mut self, ended: &EndedFlow) -> bool;
+
+    /// The one flow that there is.
+    fn flow(&self) -> Pair {
+        let mut found = Vec::new();
+        self.visit_flows(&mut |pair| found.push(*pair));
+        let [pair] = found[..] else {
+            panic!("{} flows", found.len());
+        };
+        pair
+    }
 }
 
 impl Upkeep for Host {
-    fn entry(&self, table: FlowTable, key: &FlowKey) -> FlowEntry {
-        let table = match table {
-            FlowTable::Established => Table::Established,
-            FlowTable::HalfOpen => Table::HalfOpen,
-        };
-        let slot = self.tables.flow(table, key);
-        slot.unwrap_or_else(|| panic!("no flow"))
-            .with(|entry| *entry)
-    }
-
     fn end(&mut self, ended: &EndedFlow) -> bool {
         removal::end(ended, &self.tables)
     }
 }
 
 impl Upkeep for Kernel {
-    fn entry(&self, table: FlowTable, key: &FlowKey) -> FlowEntry {
-        let mut found = None;
-        self.datapath
-            .walk_flows(table, |known, entry| {
-                if known == key {
-                    found = Some(*entry);
-                }
-            })
-            .unwrap_or_else(|error| panic!("{error}"));
-        found.unwrap_or_else(|| panic!("no flow"))
-    }
-
     fn end(&mut self, ended: &EndedFlow) -> bool {
         let ended = self.datapath.end(&[*ended]);
         ended.unwrap_or_else(|error| panic!("{error}")) == 1
@@ -107,17 +91,17 @@ impl Upkeep for Kernel {
 }
 
 /// Opens a flow as far as `steps` and ends it, first as one that was seen at other times.
-fn ends(name: &str, runner: &mut impl Upkeep, table: FlowTable, steps: &[Step]) {
+fn ends(name: &str, runner: &mut impl Upkeep, stage: Stage, steps: &[Step]) {
     case::play(name, runner, steps);
     let key = question();
-    let entry = runner.entry(table, &key);
-    let answer = key.answer_to(&entry.rewrite);
-    let seen = [entry.last_seen, runner.entry(table, &answer).last_seen];
+    let pair = runner.flow();
+    assert_eq!((pair[0].key, Stage::of(&pair)), (key, stage), "{name}");
+    let seen = pair.map(|cell| cell.entry.last_seen);
     let ended = |last_seen| EndedFlow {
         key,
         last_seen,
         at_once: 0,
-        is_half_open: u32::from(table == FlowTable::HalfOpen),
+        reserved: 0,
     };
     let taken = || {
         dropped(
@@ -150,7 +134,7 @@ fn ends(name: &str, runner: &mut impl Upkeep, table: FlowTable, steps: &[Step]) 
         key: other,
         last_seen: [0; 2],
         at_once: 1,
-        is_half_open: 1,
+        reserved: 0,
     };
     assert!(runner.end(&at_once), "{name}");
     assert_eq!(runner.flows(), (0, 0), "{name}");
@@ -158,24 +142,24 @@ fn ends(name: &str, runner: &mut impl Upkeep, table: FlowTable, steps: &[Step]) 
 
 #[test]
 fn an_established_flow_ends_with_its_port_unless_it_was_seen_since() {
-    let table = FlowTable::Established;
-    ends("pure logic", &mut Host::new(&config()), table, &handshake());
-    ends("kernel", &mut Kernel::new(&config()), table, &handshake());
+    let stage = Stage::Confirmed;
+    ends("pure logic", &mut Host::new(&config()), stage, &handshake());
+    ends("kernel", &mut Kernel::new(&config()), stage, &handshake());
 }
 
 #[test]
 fn a_half_open_flow_ends_with_its_port_unless_it_was_seen_since() {
-    let table = FlowTable::HalfOpen;
+    let stage = Stage::HalfOpen;
     ends(
         "pure logic",
         &mut Host::new(&config()),
-        table,
+        stage,
         &handshake()[..1],
     );
     ends(
         "kernel",
         &mut Kernel::new(&config()),
-        table,
+        stage,
         &handshake()[..1],
     );
 }

@@ -5,7 +5,7 @@ use tracing::{debug, warn};
 
 use super::Controller;
 use crate::{
-    datapath::{FlowTable, Result},
+    datapath::{Result, Stage},
     staying::Staying,
 };
 
@@ -18,14 +18,13 @@ impl Controller {
             return Ok(());
         }
         let mut half_open = confirmed.clone();
-        // In this order: a flow that is confirmed meanwhile is seen in at least one of the two.
-        for (table, staying) in [
-            (FlowTable::HalfOpen, &mut half_open),
-            (FlowTable::Established, &mut confirmed),
-        ] {
-            self.datapath
-                .walk_flows(table, |key, entry| staying.note(key, entry))?;
-        }
+        self.datapath.walk_flows(|pair| {
+            let staying = match Stage::of(pair) {
+                Stage::HalfOpen => &mut half_open,
+                Stage::Confirmed => &mut confirmed,
+            };
+            staying.note(&pair[0].key, &pair[0].entry);
+        })?;
         // Clients that may be forged must not take the room of those that are not.
         let (mut kept, mut left_out) = (0, 0);
         for (key, affinity) in confirmed.affinities().chain(half_open.affinities()) {

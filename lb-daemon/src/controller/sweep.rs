@@ -11,7 +11,7 @@ use tracing::{debug, info, trace};
 use super::{Controller, WALK_SHARE, outlive};
 use crate::{
     clock::{self, Moment},
-    datapath::{FlowBatch, Progress, Result},
+    datapath::{Progress, Result},
     endings::Endings,
     indexes::Freed,
     port_audit::PortAudit,
@@ -21,8 +21,8 @@ use crate::{
 /// How often a round begins, unless the one before is still going on.
 pub const ROUND_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How often a round makes the marks of the SNAT ports agree with the flow tables. A half-open flow that was
-/// pushed out of its table leaves its port marked until then; the data path tries marked ports too when
+/// How often a round makes the marks of the SNAT ports agree with the flow table. A half-open flow that was
+/// pushed out leaves its port marked until then; the data path tries marked ports too when
 /// it finds no other.
 pub const PORT_AUDIT_INTERVAL: Duration = Duration::from_secs(30);
 
@@ -117,21 +117,10 @@ impl Controller {
     /// Looks through a batch of flows, and removes those that are over; false when these were the last.
     fn step(&mut self, underway: &mut Underway) -> Result<bool> {
         let now = clock::now();
-        let (batch, next) = self.datapath.read_flows(underway.progress)?;
+        let (pairs, next) = self.datapath.read_flows(underway.progress)?;
         let round = &mut underway.round;
-        let mut ended = Vec::new();
-        match batch {
-            FlowBatch::HalfOpen(entries) => {
-                for (key, entry) in entries {
-                    let peer = |key: &_| self.datapath.half_open(key);
-                    ended.extend(round.judge_half_open(&key, &entry, now, peer)?);
-                }
-            }
-            FlowBatch::Established(pairs) => {
-                ended.extend(pairs.iter().filter_map(|pair| round.judge(pair, now)));
-            }
-        }
-        let (at_once, idle): (Vec<_>, Vec<_>) = ended.iter().partition(|flow| flow.at_once != 0);
+        let ended = pairs.iter().filter_map(|pair| round.judge(pair, now));
+        let (at_once, idle): (Vec<_>, Vec<_>) = ended.partition(|flow| flow.at_once != 0);
         underway.removed[0] += self.datapath.end(&at_once)?;
         underway.removed[1] += self.datapath.end(&idle)?;
         if let Some(next) = next {

@@ -3,7 +3,7 @@
 //! What follows from the configuration is always made anew: it comes into force as a whole, with the
 //! program that reads it. What the data path has learned goes on.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, path::Path};
 
 use aya::maps::MapData;
 use lb_common::names;
@@ -20,7 +20,7 @@ enum Otherwise {
     Refuse,
     /// Begin anew: flows go on without it.
     Anew,
-    /// It is a part of the established table, and goes on with `FLOWS` or not at all.
+    /// It is a part of the flow table, and goes on with `FLOWS` or not at all.
     WithFlows,
 }
 
@@ -30,7 +30,7 @@ const LASTING: [(&str, Otherwise); 16] = [
     (names::FLOW_INDEX, Otherwise::WithFlows),
     (names::FLOW_PAIRS, Otherwise::WithFlows),
     (names::FLOW_TABLE, Otherwise::WithFlows),
-    (names::HALF_OPEN, Otherwise::Copy),
+    (names::TURNS, Otherwise::WithFlows),
     (names::NEIGHBOURS, Otherwise::Refuse),
     (names::NEXT_HOPS, Otherwise::Refuse),
     (names::ROUTING, Otherwise::Refuse),
@@ -79,16 +79,7 @@ pub fn survey(
         if !path.exists() || is_remade {
             continue;
         }
-        let failed = |source| Error::Map { map: name, source };
-        let info = MapData::from_pin(&path)
-            .and_then(|map| map.info())
-            .map_err(failed)?;
-        let held = Shape {
-            kind: info.map_type().map_err(failed)? as u32,
-            key: info.key_size(),
-            value: info.value_size(),
-            entries: info.max_entries(),
-        };
+        let held = held(name, &path)?;
         let map = wanted.get(name).ok_or(Error::Missing(name))?;
         let wanted = Shape {
             kind: map.map_type(),
@@ -100,7 +91,8 @@ pub fn survey(
             entries: wanted.entries,
             ..held
         };
-        if held == wanted {
+        let is_same = held == wanted && (name != names::FLOWS || is_divided_so(sizes, pins)?);
+        if is_same {
             adoption.kept.push(name);
         } else if otherwise == Otherwise::Copy && resized == wanted {
             adoption.copied.push(name);
@@ -111,4 +103,24 @@ pub fn survey(
         }
     }
     Ok(adoption)
+}
+
+/// The shape of a pinned map.
+fn held(name: &'static str, path: &Path) -> Result<Shape> {
+    let failed = |source| Error::Map { map: name, source };
+    let info = MapData::from_pin(path)
+        .and_then(|map| map.info())
+        .map_err(failed)?;
+    Ok(Shape {
+        kind: info.map_type().map_err(failed)? as u32,
+        key: info.key_size(),
+        value: info.value_size(),
+        entries: info.max_entries(),
+    })
+}
+
+/// Whether of the cells of the flow table as many as wanted are those of half-open flows.
+fn is_divided_so(sizes: Sizes, pins: &Pins) -> Result<bool> {
+    let turns = held(names::TURNS, &pins.path(names::TURNS))?;
+    Ok(Some(turns.entries) == sizes.of(names::TURNS))
 }

@@ -1,71 +1,83 @@
-//! The two flow tables. They are read from here; changes are made by the eBPF programs for upkeep, because
-//! only those have atomic operations on the index.
+//! The flow table. It is read from here; changes are made by the eBPF programs for upkeep, because only those
+//! have atomic operations on the index.
 
 use aya::{
     Ebpf,
     programs::{TestRun as _, TestRunOptions, Xdp},
 };
 use lb_common::{
-    flow::{FlowCell, FlowEntry, FlowKey, HalfOpenEntry},
+    flow::FlowCell,
     names,
-    upkeep::{ENDED, ENTERED, Ended, EndedFlow, Entered},
+    turn::Turn,
+    upkeep::{ENDED, ENTERED, Ended, EndedFlow, Entered, EnteredFlow},
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
 use super::{
     Datapath, Error, Result,
-    batch::{BATCH, Position, read, read_cells, walk},
-    table::{Cells, Table},
+    batch::{BATCH, read_cells},
+    table::Cells,
 };
 
-/// Which of the two flow tables.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FlowTable {
-    /// Confirmed flows.
-    Established,
-    /// Flows that are not confirmed yet.
-    HalfOpen,
-}
-
-/// Both directions of a confirmed flow: that of the client's packets, and that of the answers.
+/// Both directions of a flow: that of the client's packets, and that of the answers.
 pub type Pair = [FlowCell; 2];
 
-/// How far a walk over both flow tables has come. A flow that is there all the time is seen: one that is
-/// confirmed meanwhile in at least one of the two, and perhaps in both.
+/// How far a flow has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// In the half-open table.
-    HalfOpen(Option<Position>),
-    /// In the established table, with this cell next.
-    Established(u32),
+pub enum Stage {
+    /// The client has not shown yet that it hears the node.
+    HalfOpen,
+    /// It has.
+    Confirmed,
 }
+
+impl Stage {
+    /// That of a flow.
+    pub const fn of([_, answer]: &Pair) -> Self {
+        if answer.entry.opened.turn().is_some() {
+            Self::HalfOpen
+        } else {
+            Self::Confirmed
+        }
+    }
+}
+
+/// How far a walk over the flow table has come: the cell that is next. A flow that is there all the time is seen
+/// once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress(u32);
 
 impl Progress {
     /// Nothing has been seen.
-    pub const BEGINNING: Self = Self::HalfOpen(None);
+    pub const BEGINNING: Self = Self(0);
 }
 
-/// Some of the flows.
-pub enum FlowBatch {
-    /// Entries of the half-open table, in which the two directions of a flow are pushed out one by one.
-    HalfOpen(Vec<(FlowKey, FlowEntry)>),
-    /// Confirmed flows.
-    Established(Vec<Pair>),
-}
-
-/// The established table, as the daemon reads it.
-pub struct Established {
+/// The flow table, as the daemon reads it.
+pub struct Flows {
     pub cells: Cells<FlowCell>,
+    pub turns: Cells<u64>,
     pub state: Cells<u64>,
 }
 
-impl Established {
-    /// The flows in a batch of cells, the first of them and that of the next batch, if there is one.
+impl Flows {
+    /// The flows in a batch of cells from `first` on, and where the next batch begins, if there is one.
     fn read(&self, first: u32) -> Result<(Vec<Pair>, Option<u32>)> {
-        // What has never been given out is empty.
-        let used = self.state.get(names::FLOW_PAIRS_USED)?.saturating_mul(2);
-        let used = u32::try_from(used).unwrap_or(u32::MAX);
-        let count = used.saturating_sub(first).min(BATCH);
+        let turns = self.turns.len();
+        let count = |cell, limit| -> Result<u32> {
+            let count = self.state.get(cell)?.min(u64::from(limit));
+            Ok(u32::try_from(count).unwrap_or(limit))
+        };
+        // What has never been given out is empty. First are the pairs that the turns began with.
+        let taken = 2 * count(names::TURNS_TAKEN, turns)?;
+        let others = 2 * turns;
+        let used = others + 2 * count(names::FLOW_PAIRS_USED, self.cells.len() / 2 - turns)?;
+        let first = if first < taken {
+            first
+        } else {
+            first.max(others)
+        };
+        let end = if first < taken { taken } else { used };
+        let count = end.saturating_sub(first).min(BATCH);
         if count == 0 {
             return Ok((Vec::new(), None));
         }
@@ -91,61 +103,27 @@ impl Established {
         }
         Ok(())
     }
-}
 
-/// Tables of another size, whose flows go over into ours.
-#[derive(Default)]
-pub struct Outgrown {
-    pub established: Option<Established>,
-    pub half_open: Option<Table<FlowKey, HalfOpenEntry>>,
+    /// The acknowledgment number that confirms a flow, 0 for one that is confirmed.
+    fn expected(&self, [_, answer]: &Pair) -> Result<u32> {
+        let turn = answer.entry.opened.turn();
+        turn.map_or(Ok(0), |turn| Ok(Turn(self.turns.get(turn)?).expected()))
+    }
 }
 
 impl Datapath {
     /// The next flows of a walk; with them how far it has come then, or nothing at its end.
-    pub fn read_flows(&self, from: Progress) -> Result<(FlowBatch, Option<Progress>)> {
-        match from {
-            Progress::HalfOpen(position) => {
-                let mut entries = Vec::new();
-                let next = read(names::HALF_OPEN, &self.half_open, position, |key, value| {
-                    entries.push((*key, value.entry));
-                })?;
-                let next = match next {
-                    Some(position) => Progress::HalfOpen(Some(position)),
-                    None => Progress::Established(0),
-                };
-                Ok((FlowBatch::HalfOpen(entries), Some(next)))
-            }
-            Progress::Established(first) => {
-                let (pairs, next) = self.established.read(first)?;
-                let next = next.map(Progress::Established);
-                Ok((FlowBatch::Established(pairs), next))
-            }
-        }
+    pub fn read_flows(&self, from: Progress) -> Result<(Vec<Pair>, Option<Progress>)> {
+        let (pairs, next) = self.flows.read(from.0)?;
+        Ok((pairs, next.map(Progress)))
     }
 
-    /// Calls `visit` with every entry of a flow table.
-    pub fn walk_flows(
-        &self,
-        table: FlowTable,
-        mut visit: impl FnMut(&FlowKey, &FlowEntry),
-    ) -> Result<()> {
-        match table {
-            FlowTable::Established => self.established.walk(|pairs| {
-                for cell in pairs.as_flattened() {
-                    visit(&cell.key, &cell.entry);
-                }
-                Ok(())
-            }),
-            FlowTable::HalfOpen => walk(names::HALF_OPEN, &self.half_open, |key, half_open| {
-                visit(key, &half_open.entry);
-            }),
-        }
-    }
-
-    /// One entry of the half-open table.
-    pub fn half_open(&self, key: &FlowKey) -> Result<Option<FlowEntry>> {
-        let half_open = self.half_open.get(key)?;
-        Ok(half_open.map(|half_open| half_open.entry))
+    /// Calls `visit` with every flow.
+    pub fn walk_flows(&self, mut visit: impl FnMut(&Pair)) -> Result<()> {
+        self.flows.walk(|pairs| {
+            pairs.iter().for_each(&mut visit);
+            Ok(())
+        })
     }
 
     /// Removes flows, with their SNAT ports; returns how many. One that has carried a packet since it was looked
@@ -154,25 +132,13 @@ impl Datapath {
         end(&mut self.ebpf, flows)
     }
 
-    /// Copies the flows of tables that had another size, except those that have been copied.
+    /// Copies the flows of a table that had another size. Those that have been copied catch up with what has become
+    /// of them.
     pub(super) fn copy_outgrown(&mut self) -> Result<()> {
         let ebpf = &mut self.ebpf;
-        if let Some(old) = &self.outgrown.established {
-            old.walk(|pairs| enter(ebpf, pairs))?;
-        }
-        if let Some(old) = &self.outgrown.half_open {
-            let new = &mut self.half_open;
-            let mut copied = Ok(true);
-            walk(names::HALF_OPEN, old, |key, entry| {
-                if matches!(copied, Ok(true)) {
-                    copied = new.add(key, entry);
-                }
-            })?;
-            if !copied? {
-                return Err(Error::TooSmall(names::HALF_OPEN));
-            }
-        }
-        Ok(())
+        self.outgrown
+            .as_ref()
+            .map_or(Ok(()), |old| old.walk(|pairs| enter(ebpf, old, pairs)))
     }
 }
 
@@ -188,16 +154,20 @@ fn end(ebpf: &mut Ebpf, flows: &[EndedFlow]) -> Result<u64> {
     Ok(ended)
 }
 
-/// Enters confirmed flows; those that are there already stay as they are.
+/// Enters flows of another table.
 ///
 /// # Errors
 ///
 /// [`Error::TooSmall`] where there is no room.
-fn enter(ebpf: &mut Ebpf, flows: &[Pair]) -> Result<()> {
-    for chunk in flows.chunks(ENTERED) {
+fn enter(ebpf: &mut Ebpf, old: &Flows, pairs: &[Pair]) -> Result<()> {
+    for chunk in pairs.chunks(ENTERED) {
         let mut list = Entered::new_zeroed();
         for (place, pair) in list.flows.iter_mut().zip(chunk) {
-            *place = *pair;
+            *place = EnteredFlow {
+                cells: *pair,
+                expected: old.expected(pair)?,
+                reserved: 0,
+            };
         }
         if run(ebpf, names::ENTER, list.as_bytes())? > 0 {
             return Err(Error::TooSmall(names::FLOWS));

@@ -12,7 +12,7 @@ use lb_common::{flow_index, names};
 use super::{
     Datapath, Error, Result,
     adopt::{Adoption, survey},
-    flows::{Established, Outgrown, upkeep},
+    flows::{Flows, upkeep},
     pins::Pins,
     table::{Cells, CpuCells, Plain, Table},
 };
@@ -27,22 +27,28 @@ pub const SEATS: &str = "SEATS";
 /// Sizes that the configuration sets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
-    /// Flows that fit into the established table.
+    /// Confirmed flows that fit.
     pub flows: u32,
-    /// Flows that fit into the half-open table.
+    /// Half-open flows that fit beside them: turns.
     pub half_open: u32,
 }
 
 impl Sizes {
-    /// Entries of a map whose size is set here. A flow is two entries.
+    /// Entries of a map whose size is set here.
     pub fn of(self, map: &str) -> Option<u32> {
         match map {
-            names::FLOWS => Some(self.flows.saturating_mul(2)),
-            names::FLOW_INDEX => Some(flow_index::buckets(self.flows)),
+            // A flow is two entries.
+            names::FLOWS => Some(self.all().saturating_mul(2)),
+            names::FLOW_INDEX => Some(flow_index::buckets(self.all())),
             names::FLOW_PAIRS => Some(self.flows),
-            names::HALF_OPEN => Some(self.half_open.saturating_mul(2)),
+            names::TURNS => Some(self.half_open),
             _ => None,
         }
+    }
+
+    /// Flows that fit.
+    const fn all(self) -> u32 {
+        self.flows.saturating_add(self.half_open)
     }
 }
 
@@ -63,17 +69,18 @@ pub fn load(sizes: Sizes, pins: Option<Pins>) -> Result<Datapath> {
         None => Adoption::default(),
     };
     let seed = seed(pins.as_ref(), &adoption)?;
-    let mask = flow_index::buckets(sizes.flows) - 1;
+    let mask = flow_index::buckets(sizes.all()) - 1;
     let mut loader = EbpfLoader::new();
     loader
         .override_global("FLOW_SEED", &seed, true)
         .override_global("FLOW_MASK", &mask, true)
-        .override_global("FLOW_CAPACITY", &sizes.flows, true);
+        .override_global("FLOW_CAPACITY", &sizes.flows, true)
+        .override_global("FLOW_TURNS", &sizes.half_open, true);
     for map in [
         names::FLOWS,
         names::FLOW_INDEX,
         names::FLOW_PAIRS,
-        names::HALF_OPEN,
+        names::TURNS,
     ] {
         if let Some(entries) = sizes.of(map) {
             loader.map_max_entries(map, entries);
@@ -96,18 +103,14 @@ pub fn load(sizes: Sizes, pins: Option<Pins>) -> Result<Datapath> {
     }
     let outgrown = match &pins {
         Some(pins) => outgrown(pins, &adoption)?,
-        None => Outgrown::default(),
+        None => None,
     };
     let seats = seats(pins.as_ref())?;
     let mut take = |name| ebpf.take_map(name).ok_or(Error::Missing(name));
-    let mut established = Established {
-        cells: Cells::new(names::FLOWS, take(names::FLOWS)?)?,
-        state: Cells::new(names::FLOW_TABLE, take(names::FLOW_TABLE)?)?,
-    };
-    established.state.set(names::FLOW_SEED, &seed)?;
+    let mut flows = flows(&mut take)?;
+    flows.state.set(names::FLOW_SEED, &seed)?;
     Ok(Datapath {
-        established,
-        half_open: Table::new(names::HALF_OPEN, take(names::HALF_OPEN)?)?,
+        flows,
         services: Table::new(names::SERVICES, take(names::SERVICES)?)?,
         rings: Cells::new(names::RINGS, take(names::RINGS)?)?,
         nodes: Cells::new(names::NODES, take(names::NODES)?)?,
@@ -172,21 +175,21 @@ fn seed(pins: Option<&Pins>, adoption: &Adoption) -> Result<u64> {
     }
 }
 
-/// The tables whose flows go over into others.
-fn outgrown(pins: &Pins, adoption: &Adoption) -> Result<Outgrown> {
-    let mut outgrown = Outgrown::default();
-    for name in &adoption.copied {
-        let map = open(pins, name)?;
-        if *name == names::FLOWS {
-            outgrown.established = Some(Established {
-                cells: Cells::new(name, map)?,
-                state: Cells::new(names::FLOW_TABLE, open(pins, names::FLOW_TABLE)?)?,
-            });
-        } else {
-            outgrown.half_open = Some(Table::new(name, map)?);
-        }
+/// The flow table whose flows go over into another.
+fn outgrown(pins: &Pins, adoption: &Adoption) -> Result<Option<Flows>> {
+    if !adoption.copied.contains(&names::FLOWS) {
+        return Ok(None);
     }
-    Ok(outgrown)
+    flows(&mut |name| open(pins, name)).map(Some)
+}
+
+/// The flow table in these maps.
+fn flows(map: &mut impl FnMut(&'static str) -> Result<Map>) -> Result<Flows> {
+    Ok(Flows {
+        cells: Cells::new(names::FLOWS, map(names::FLOWS)?)?,
+        turns: Cells::new(names::TURNS, map(names::TURNS)?)?,
+        state: Cells::new(names::FLOW_TABLE, map(names::FLOW_TABLE)?)?,
+    })
 }
 
 fn open(pins: &Pins, name: &'static str) -> Result<Map> {

@@ -1,8 +1,8 @@
 //! The pin folder: what outlives the daemon, and where the next one finds it.
 //!
 //! ```text
-//! FOLDER/layout-2/FLOWS    a map; `layout-2` is the version of what the maps mean
-//! FOLDER/layout-2/edgelb   the program
+//! FOLDER/layout-3/FLOWS    a map; `layout-2` is the version of what the maps mean
+//! FOLDER/layout-3/edgelb   the program
 //! FOLDER/links/4           the program's attachment to the interface with this kernel index
 //! ```
 

@@ -10,9 +10,6 @@ use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{Error, Result};
 
-/// Only where the key is not there yet.
-const BPF_NOEXIST: u64 = 1;
-
 /// A value whose bytes are all there is to it.
 #[derive(Clone, Copy)]
 #[repr(transparent)]
@@ -71,24 +68,6 @@ impl<K: Value, V: Value> Table<K, V> {
         }
     }
 
-    /// Adds a key, unless it is there. False when the map is full.
-    pub fn add(&mut self, key: &K, value: &V) -> Result<bool> {
-        match self.map.insert(Plain(*key), Plain(*value), BPF_NOEXIST) {
-            Ok(()) => Ok(true),
-            Err(MapError::SyscallError(error))
-                if error.io_error.kind() == std::io::ErrorKind::AlreadyExists =>
-            {
-                Ok(true)
-            }
-            Err(MapError::SyscallError(error))
-                if error.io_error.raw_os_error() == Some(libc::E2BIG) =>
-            {
-                Ok(false)
-            }
-            Err(source) => Err(self.error(source)),
-        }
-    }
-
     /// Removes a key; that it is gone already is as good.
     pub fn remove(&mut self, key: &K) -> Result<()> {
         match self.map.remove(&Plain(*key)) {
@@ -136,6 +115,11 @@ impl<V: Value> Cells<V> {
                 map: self.name,
                 source,
             })
+    }
+
+    /// How many cells there are.
+    pub fn len(&self) -> u32 {
+        self.map.len()
     }
 
     pub fn data(&self) -> &MapData {

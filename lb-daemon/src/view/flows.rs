@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::Result;
 use lb_common::{
-    flow::{Direction, FlowEntry, FlowKey, FlowState},
+    flow::FlowCell,
     net::{Protocol, socket_address},
 };
 
@@ -18,7 +18,7 @@ use crate::{
     api::{FlowLine, FlowLines},
     clock,
     controller::{Controller, WALK_SHARE},
-    datapath::{FlowBatch, FlowTable, Progress},
+    datapath::{Pair, Progress, Stage},
     expiry,
     snapshot::FlowStatus,
 };
@@ -27,51 +27,21 @@ use crate::{
 pub fn flows(controller: &Controller, from: Progress) -> Result<FlowLines> {
     let (begun, now) = (Instant::now(), clock::now());
     let labels = labels(controller);
-    let label = |entry: &FlowEntry| {
-        let label = labels.get(&u32::from(entry.node_cell));
-        label.copied().unwrap_or_default()
-    };
-    let datapath = &controller.datapath;
-    let (batch, next) = datapath.read_flows(from)?;
+    let (pairs, next) = controller.datapath.read_flows(from)?;
     let mut lines = FlowLines {
         text: Vec::new(),
         flows: 0,
         next,
         pause: Duration::ZERO,
     };
-    match batch {
-        FlowBatch::HalfOpen(entries) => {
-            let questions = entries
-                .iter()
-                .filter(|(_, entry)| entry.role.direction() == Direction::TO_NODE);
-            for (key, entry) in questions {
-                let answers = datapath.half_open(&key.answer_to(&entry.rewrite))?;
-                let (table, answers) = (FlowTable::HalfOpen, answers.as_ref());
-                add(
-                    &mut lines,
-                    &flow(table, key, entry, answers, label(entry), now),
-                )?;
-            }
-        }
-        FlowBatch::Established(pairs) => {
-            for [question, answer] in &pairs {
-                let (key, entry) = (&question.key, &question.entry);
-                let (table, answers) = (FlowTable::Established, Some(&answer.entry));
-                add(
-                    &mut lines,
-                    &flow(table, key, entry, answers, label(entry), now),
-                )?;
-            }
-        }
+    for pair in &pairs {
+        let label = labels.get(&u32::from(pair[0].entry.node_cell));
+        let flow = flow(pair, label.copied().unwrap_or_default(), now);
+        FlowLine::Flow(&flow).write(&mut lines.text)?;
+        lines.flows += 1;
     }
     lines.pause = begun.elapsed() * WALK_SHARE;
     Ok(lines)
-}
-
-fn add(lines: &mut FlowLines, flow: &FlowStatus) -> Result<()> {
-    FlowLine::Flow(flow).write(&mut lines.text)?;
-    lines.flows += 1;
-    Ok(())
 }
 
 /// What a flow is shown as: service, node, treatment. Empty for what is in no plan any more.
@@ -99,15 +69,9 @@ fn labels(controller: &Controller) -> HashMap<u32, Label<'_>> {
     labels
 }
 
-fn flow(
-    table: FlowTable,
-    key: &FlowKey,
-    entry: &FlowEntry,
-    answers: Option<&FlowEntry>,
-    (service, node, treatment): Label<'_>,
-    now: u32,
-) -> FlowStatus {
-    let idle = answers.map_or(u32::MAX, |answers| expiry::idle(answers, now));
+fn flow(pair: &Pair, (service, node, treatment): Label<'_>, now: u32) -> FlowStatus {
+    let [FlowCell { key, entry }, answer] = pair;
+    let idle = expiry::idle(entry, now).min(expiry::idle(&answer.entry, now));
     FlowStatus {
         protocol: if key.protocol == Protocol::Udp as u8 {
             Protocol::Udp.name().to_owned()
@@ -121,22 +85,22 @@ fn flow(
         vip: socket_address(key.destination, key.destination_port),
         source: socket_address(entry.rewrite.source, entry.rewrite.source_port),
         node_address: socket_address(entry.rewrite.destination, entry.rewrite.destination_port),
-        state: state(table, entry.state, answers.map(|answers| answers.state)).to_owned(),
-        age_seconds: u64::from(now.saturating_sub(entry.opened)),
-        idle_seconds: u64::from(idle.min(expiry::idle(entry, now))),
+        state: state(pair).to_owned(),
+        age_seconds: u64::from(now.saturating_sub(entry.opened.second())),
+        idle_seconds: u64::from(idle),
         packets_in: u64::from(entry.packets),
-        packets_out: answers.map_or(0, |answers| u64::from(answers.packets)),
+        packets_out: u64::from(answer.entry.packets),
         bytes_in: entry.bytes,
-        bytes_out: answers.map_or(0, |answers| answers.bytes),
+        bytes_out: answer.entry.bytes,
     }
 }
 
-fn state(table: FlowTable, own: FlowState, other: Option<FlowState>) -> &'static str {
-    if own.is_closing() || other.is_some_and(FlowState::is_closing) {
+fn state(pair: &Pair) -> &'static str {
+    if pair.iter().any(|cell| cell.entry.state.is_closing()) {
         return "closing";
     }
-    match table {
-        FlowTable::Established => "established",
-        FlowTable::HalfOpen => "half-open",
+    match Stage::of(pair) {
+        Stage::Confirmed => "established",
+        Stage::HalfOpen => "half-open",
     }
 }

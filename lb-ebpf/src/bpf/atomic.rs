@@ -25,6 +25,13 @@ impl Word {
         unsafe { self.0.read_volatile() }
     }
 
+    /// Replaces the word.
+    #[inline(always)]
+    pub fn store(self, new: u64) {
+        // SAFETY: see `new`; volatile, because others read it.
+        unsafe { self.0.write_volatile(new) };
+    }
+
     /// Adds one and returns what the word was before.
     #[inline(always)]
     pub fn increment(self) -> u64 {

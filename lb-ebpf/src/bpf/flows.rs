@@ -1,21 +1,20 @@
-//! The two flow tables: the established one is ours ([`lb_ebpf::flow_table`]) and lies in array maps, the
-//! half-open one is the kernel's LRU hash.
+//! Where the flow table ([`lb_ebpf::flow_table`]) lies: in array maps.
 
 use core::ptr::NonNull;
 
 use aya_ebpf::{
-    bindings::{BPF_F_MMAPABLE, BPF_NOEXIST},
-    btf_maps::{Array, LruHashMap, PerCpuArray, Queue},
+    bindings::BPF_F_MMAPABLE,
+    btf_maps::{Array, Queue},
     macros::btf_map,
 };
 use lb_common::{
-    flow::{FlowCell, FlowEntry, FlowKey, HalfOpenEntry},
-    flow_index::{BucketWords, ELSEWHERE},
-    names::FLOW_PAIRS_USED,
+    flow::{FlowCell, FlowEntry, FlowKey},
+    flow_index::{BucketWords, ELSEWHERE, LOCKED},
+    names::{FLOW_PAIRS_USED, TURNS_TAKEN},
 };
 use lb_ebpf::{
-    flow_table::{Bucket, Cell, Memory},
-    tables::{FlowSlot, HalfOpenSlot, InsertError},
+    flow_table::{Bucket, Cell, Memory, TurnWord},
+    tables::FlowSlot,
 };
 
 use super::atomic::Word;
@@ -26,18 +25,15 @@ const ON_PAGES: usize = BPF_F_MMAPABLE as usize;
 
 // The daemon sets the sizes at load time, and with them what follows from them.
 #[btf_map]
-static FLOWS: Array<FlowCell, 524_288, ON_PAGES> = Array::new();
+static FLOWS: Array<FlowCell, 655_360, ON_PAGES> = Array::new();
 #[btf_map]
 static FLOW_INDEX: Array<BucketWords, 131_072, ON_PAGES> = Array::new();
 #[btf_map]
 static FLOW_PAIRS: Queue<u32, 262_144> = Queue::new();
 #[btf_map]
-static FLOW_TABLE: Array<u64, 16> = Array::new();
+static FLOW_TABLE: Array<u64, 24> = Array::new();
 #[btf_map]
-static HALF_OPEN: LruHashMap<FlowKey, HalfOpenEntry, 131_072> = LruHashMap::new();
-// A flow entry before it is inserted.
-#[btf_map]
-static DRAFT: PerCpuArray<HalfOpenEntry, 1> = PerCpuArray::new();
+static TURNS: Array<u64, 65_536> = Array::new();
 
 /// Seed of the index's hash.
 #[unsafe(no_mangle)]
@@ -45,9 +41,12 @@ static FLOW_SEED: u64 = 0;
 /// Buckets of the index, less one.
 #[unsafe(no_mangle)]
 static FLOW_MASK: u32 = 131_071;
-/// Flows that fit.
+/// Confirmed flows that fit.
 #[unsafe(no_mangle)]
 static FLOW_CAPACITY: u32 = 262_144;
+/// Turns, that is flows that are not confirmed that fit.
+#[unsafe(no_mangle)]
+static FLOW_TURNS: u32 = 65_536;
 
 /// Reads what the daemon has set: to the compiler it is as it was built.
 #[inline(always)]
@@ -56,26 +55,26 @@ fn set_at_load<T: Copy>(constant: &T) -> T {
     unsafe { core::ptr::read_volatile(constant) }
 }
 
-/// An entry of a flow table, in place.
+/// An entry of the flow table, in place.
 pub struct Slot(NonNull<FlowEntry>);
 
 impl FlowSlot for Slot {
     #[inline(always)]
     fn with<R>(&self, f: impl FnOnce(&mut FlowEntry) -> R) -> R {
-        // SAFETY: the pointer came from a look-up in this run of the program. Cells of an array stay where
-        // they are, and RCU keeps an element of a preallocated hash table in place until the run ends.
-        // Other CPUs may change the entry meanwhile: every field is at most eight bytes, read and written
+        // SAFETY: the pointer came from a look-up in this run of the program; cells of an array stay where
+        // they are. Other CPUs may change the entry meanwhile: every field is at most eight bytes, read and written
         // as a whole.
         f(unsafe { &mut *self.0.as_ptr() })
     }
 }
 
-/// Where the established table lies.
+/// Where the flow table lies.
 pub struct FlowMemory;
 
 impl Memory for FlowMemory {
     type Bucket = Words;
     type Cell = Line;
+    type Turn = Word;
 
     #[inline(always)]
     fn seed(&self) -> u64 {
@@ -105,14 +104,15 @@ impl Memory for FlowMemory {
         if let Ok(Some(pair)) = FLOW_PAIRS.pop() {
             return Some(pair);
         }
-        let used = used()?;
+        let used = state(FLOW_PAIRS_USED)?;
         let capacity = u64::from(set_at_load(&FLOW_CAPACITY));
         // Looked at first: every try of a full table would add one.
         if used.load() >= capacity {
             return None;
         }
         let pair = used.increment();
-        (pair < capacity).then_some(2 * pair as u32)
+        // The first are those of the turns.
+        (pair < capacity).then_some(2 * (set_at_load(&FLOW_TURNS) + pair as u32))
     }
 
     #[inline(always)]
@@ -120,13 +120,45 @@ impl Memory for FlowMemory {
         // There is room for every pair.
         let _ = FLOW_PAIRS.push(first, 0);
     }
+
+    #[inline(always)]
+    fn next_turn(&self) -> u32 {
+        // The verifier does not know that there is one, and that is no zero.
+        let taken = state(TURNS_TAKEN).map_or(0, Word::increment);
+        taken as u32 % set_at_load(&FLOW_TURNS).max(1)
+    }
+
+    #[inline(always)]
+    fn turn(&self, number: u32) -> Option<Word> {
+        // SAFETY: just looked up in an array map.
+        TURNS
+            .get_ptr_mut(number)
+            .map(|pointer| unsafe { Word::new(pointer) })
+    }
+}
+
+impl TurnWord for Word {
+    #[inline(always)]
+    fn load(&self) -> u64 {
+        Self::load(*self)
+    }
+
+    #[inline(always)]
+    fn exchange(&self, old: u64, new: u64) -> bool {
+        Self::exchange(*self, old, new)
+    }
+
+    #[inline(always)]
+    fn set(&self, new: u64) {
+        Self::store(*self, new);
+    }
 }
 
 #[inline(always)]
-fn used() -> Option<Word> {
+fn state(cell: u32) -> Option<Word> {
     // SAFETY: just looked up in an array map.
     FLOW_TABLE
-        .get_ptr_mut(FLOW_PAIRS_USED)
+        .get_ptr_mut(cell)
         .map(|pointer| unsafe { Word::new(pointer) })
 }
 
@@ -158,9 +190,28 @@ impl Bucket for Words {
     fn count_elsewhere(self, number: u64) {
         self.word(ELSEWHERE).add(number);
     }
+
+    #[inline(always)]
+    fn lock(self) -> bool {
+        // Whoever has it is on another CPU and does not sleep, so this takes less than a microsecond; the number
+        // is for the verifier.
+        const TRIES: u32 = 64;
+        let word = self.word(ELSEWHERE);
+        for _ in 0..TRIES {
+            if word.set(LOCKED) & LOCKED == 0 {
+                return true;
+            }
+        }
+        false
+    }
+
+    #[inline(always)]
+    fn unlock(self) {
+        self.word(ELSEWHERE).clear(LOCKED);
+    }
 }
 
-/// A cell of the established table.
+/// A cell of the flow table.
 pub struct Line(NonNull<FlowCell>);
 
 impl Cell for Line {
@@ -183,64 +234,4 @@ impl Cell for Line {
         // SAFETY: a part of the same cell.
         Slot(unsafe { NonNull::new_unchecked(&raw mut (*self.0.as_ptr()).entry) })
     }
-}
-
-/// An entry of the half-open table, in place.
-pub struct HalfOpen(NonNull<HalfOpenEntry>);
-
-impl HalfOpenSlot for HalfOpen {
-    type Slot = Slot;
-
-    #[inline(always)]
-    fn flow(&self) -> Slot {
-        // SAFETY: a part of the same element.
-        Slot(unsafe { NonNull::new_unchecked(&raw mut (*self.0.as_ptr()).entry) })
-    }
-
-    #[inline(always)]
-    fn with<R>(&self, f: impl FnOnce(&mut HalfOpenEntry) -> R) -> R {
-        // SAFETY: as for `Slot`.
-        f(unsafe { &mut *self.0.as_ptr() })
-    }
-
-    #[inline(always)]
-    fn claim(&self) -> bool {
-        // SAFETY: an aligned word of an element just looked up.
-        let confirming = unsafe { Word::new(&raw mut (*self.0.as_ptr()).confirming) };
-        confirming.set(1) == 0
-    }
-}
-
-/// Looks up a flow in the half-open table.
-#[inline(always)]
-pub fn half_open(key: &FlowKey) -> Option<HalfOpen> {
-    HALF_OPEN
-        .get_ptr_mut(key)
-        .and_then(NonNull::new)
-        .map(HalfOpen)
-}
-
-const EEXIST: i32 = -17;
-
-/// Inserts an entry into the half-open table.
-#[inline(always)]
-pub fn open(key: &FlowKey, write: impl FnOnce(&mut HalfOpenEntry)) -> Result<(), InsertError> {
-    // There is always a cell 0; the verifier does not know.
-    let draft = DRAFT.get_ptr_mut(0).ok_or(InsertError::Full)?;
-    // SAFETY: the cell of this CPU, and the program is not interrupted by itself.
-    let entry = unsafe { &mut *draft };
-    write(entry);
-    let entry = &*entry;
-    HALF_OPEN
-        .insert(key, entry, u64::from(BPF_NOEXIST))
-        .map_err(|error| match error {
-            EEXIST => InsertError::Exists,
-            _ => InsertError::Full,
-        })
-}
-
-/// Removes an entry of the half-open table; that it is gone already is as good.
-#[inline(always)]
-pub fn forget_half_open(key: &FlowKey) {
-    let _ = HALF_OPEN.remove(key);
 }

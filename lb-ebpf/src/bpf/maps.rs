@@ -13,7 +13,7 @@ use lb_common::{
     counters::NodeCounters,
     drop_reason::{OBSERVED_CELL, VERDICT_CELLS},
     event::Event,
-    flow::{Direction, FlowKey, HalfOpenEntry},
+    flow::{Direction, FlowKey},
     fragment::{FragmentKey, FragmentPorts, MAX_FRAGMENTED},
     interface::{INTERFACE_CELLS, Interface},
     names::{ROUTING_CELLS_USED, ROUTING_GENERATION},
@@ -28,15 +28,15 @@ use lb_common::{
     transaction::{MAX_TRANSACTIONS, Transaction},
 };
 use lb_ebpf::{
-    flow_table,
+    flow_table::{self, turns, turns::Unconfirmed},
     packet::Packet,
-    tables::{HalfOpenSlot as _, InsertError, Route, Table, Tables},
+    tables::{InsertError, Route, Tables},
     verdict::Way,
 };
 
 use super::{
     atomic::Word,
-    flows::{self, FlowMemory, HalfOpen, Slot},
+    flows::{FlowMemory, Slot},
 };
 
 const NODE_CELLS: usize = (MAX_SERVICES * MAX_NODES) as usize;
@@ -196,59 +196,56 @@ fn opaque(index: u32) -> usize {
 
 /// A subprogram: it is big, and called from several places.
 #[inline(never)]
-fn forget_established(question: &FlowKey) -> bool {
+fn forget(question: &FlowKey) -> bool {
     flow_table::remove(&FlowMemory, question)
 }
 
 impl Tables for Maps<'_> {
     type Slot = Slot;
-    type HalfOpen = HalfOpen;
 
     #[inline(always)]
-    fn flow(&self, table: Table, key: &FlowKey) -> Option<Slot> {
-        match table {
-            Table::Established => flow_table::search(&FlowMemory, key),
-            Table::HalfOpen => self.half_open(key).map(|half_open| half_open.flow()),
-        }
-    }
-
-    #[inline(always)]
-    fn established(&self, key: &FlowKey) -> Option<Slot> {
+    fn flow(&self, key: &FlowKey) -> Option<Slot> {
         flow_table::find(&FlowMemory, key)
     }
 
     #[inline(always)]
-    fn half_open(&self, key: &FlowKey) -> Option<HalfOpen> {
-        flows::half_open(key)
+    fn look_up(&self, key: &FlowKey) -> Option<Slot> {
+        flow_table::search(&FlowMemory, key)
     }
 
     #[inline(always)]
     fn open(
         &self,
-        key: &FlowKey,
-        write: impl FnOnce(&mut HalfOpenEntry),
-    ) -> Result<(), InsertError> {
-        flows::open(key, write)
-    }
-
-    #[inline(always)]
-    fn forget_half_open(&self, key: &FlowKey) {
-        flows::forget_half_open(key);
-    }
-
-    #[inline(always)]
-    fn establish(
-        &self,
         question: &FlowKey,
         answer: &FlowKey,
         write: impl FnOnce(&Slot, &Slot),
     ) -> Result<(), InsertError> {
-        flow_table::insert(&FlowMemory, question, answer, write)
+        turns::open(&FlowMemory, question, answer, write)
     }
 
     #[inline(always)]
-    fn forget_established(&self, question: &FlowKey) -> bool {
-        forget_established(question)
+    fn unconfirmed(&self, answer: &FlowKey, answers: &Slot) -> Option<Unconfirmed> {
+        turns::of_answers(&FlowMemory, answer, answers)
+    }
+
+    #[inline(always)]
+    fn expect(&self, flow: &Unconfirmed, acknowledgment: u32) {
+        turns::expect(&FlowMemory, flow, acknowledgment);
+    }
+
+    #[inline(always)]
+    fn confirm(
+        &self,
+        flow: &Unconfirmed,
+        questions: &Slot,
+        answers: &Slot,
+    ) -> Result<(), InsertError> {
+        turns::confirm(&FlowMemory, flow, questions, answers)
+    }
+
+    #[inline(always)]
+    fn forget(&self, question: &FlowKey) -> bool {
+        forget(question)
     }
 
     #[inline(always)]

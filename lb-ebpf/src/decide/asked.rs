@@ -16,19 +16,13 @@ use lb_common::{
 
 use crate::{
     packet::{Packet, StunKind},
-    tables::{FlowSlot, Table, Tables},
+    tables::{FlowSlot, Tables},
 };
 
 /// True when a datagram of the 5-tuple of a flow without SNAT is a part of that flow; notes what it tells
-/// of the client. `table` is where the flow is.
+/// of the client.
 #[inline(never)]
-pub fn is_of_vip<T: Tables>(
-    packet: &Packet,
-    flow: &T::Slot,
-    table: Table,
-    tables: &T,
-    now: u32,
-) -> bool {
+pub fn is_of_vip<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T, now: u32) -> bool {
     let (rewrite, direction, last) =
         flow.with(|entry| (entry.rewrite, entry.role.direction(), entry.role.asked()));
     let peer = packet.key.answer_to(&rewrite);
@@ -45,7 +39,7 @@ pub fn is_of_vip<T: Tables>(
     };
     // An answer of the VIP may be to an old question: that the client has moved on stays known.
     if asked != last && (direction == Direction::TO_NODE || asked == Asked::Node) {
-        note(flow, &peer, asked, table, tables);
+        note(flow, &peer, asked, tables);
     }
     asked == Asked::Vip
 }
@@ -63,28 +57,20 @@ pub fn first<T: Tables>(packet: &Packet, node: &Node, tables: &T, now: u32) {
 #[inline(never)]
 pub fn of_node<T: Tables>(packet: &Packet, tables: &T) {
     let answer = packet.key.reversed();
-    for table in [Table::Established, Table::HalfOpen] {
-        let Some(answers) = tables.flow(table, &answer) else {
-            continue;
-        };
-        let (rewrite, role) = answers.with(|entry| (entry.rewrite, entry.role));
-        if role.is_dnat() && role.asked() != Asked::Node {
-            note(
-                &answers,
-                &answer.answer_to(&rewrite),
-                Asked::Node,
-                table,
-                tables,
-            );
-        }
+    let Some(answers) = tables.look_up(&answer) else {
+        return;
+    };
+    let (rewrite, role) = answers.with(|entry| (entry.rewrite, entry.role));
+    if role.is_dnat() && role.asked() != Asked::Node {
+        note(&answers, &answer.answer_to(&rewrite), Asked::Node, tables);
     }
 }
 
 /// Notes in both entries of a flow what the client asked last.
 #[inline(always)]
-fn note<T: Tables>(flow: &T::Slot, peer: &FlowKey, asked: Asked, table: Table, tables: &T) {
+fn note<T: Tables>(flow: &T::Slot, peer: &FlowKey, asked: Asked, tables: &T) {
     flow.with(|entry| entry.role = entry.role.with_asked(asked));
-    if let Some(peer) = tables.flow(table, peer) {
+    if let Some(peer) = tables.look_up(peer) {
         peer.with(|entry| entry.role = entry.role.with_asked(asked));
     }
 }

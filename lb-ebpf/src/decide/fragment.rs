@@ -2,10 +2,7 @@
 
 use lb_common::fragment::{FRAGMENT_TIMEOUT, FragmentKey, FragmentPorts};
 
-use crate::{
-    packet::Packet,
-    tables::{Table, Tables},
-};
+use crate::{packet::Packet, tables::Tables};
 
 /// The flow of a fragment but the first, if the first has come before it and was of a flow.
 #[inline(always)]
@@ -14,12 +11,7 @@ pub fn flow<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Option<T::Slot>
         .fragment(&key(packet))
         .filter(|ports| now.wrapping_sub(ports.at) <= FRAGMENT_TIMEOUT)?;
     let key = packet.key.with_ports(ports.source, ports.destination);
-    let established = tables.flow(Table::Established, &key);
-    if established.is_some() {
-        established
-    } else {
-        tables.flow(Table::HalfOpen, &key)
-    }
+    tables.look_up(&key)
 }
 
 /// Keeps the ports of a first fragment for the others.

@@ -1,172 +1,128 @@
 //! A packet of a flow that is not confirmed yet.
 //!
-//! The flow is confirmed, and moves to the established table, with the first packet of the client that
-//! shows that the node's answer has reached it: for TCP, one that acknowledges the SYN-ACK; for UDP,
-//! any. A flood from forged addresses never gets that far.
+//! The flow is confirmed, and can no longer be pushed out, with the first packet of the client that shows that the
+//! node's answer has reached it: for TCP, one that acknowledges the SYN-ACK; for UDP, any. A flood from forged
+//! addresses never gets that far.
 
 use lb_common::{
     drop_reason::DropReason,
-    flow::{Direction, FlowKey, FlowState},
+    flow::{Direction, FlowState},
 };
 
-use super::{Found, asked, established, removal};
+use super::{Part, asked, removal};
 use crate::{
     packet::{Packet, TcpFlags, Transport},
-    tables::{FlowSlot, HalfOpenSlot, InsertError, Table, Tables},
+    tables::{FlowSlot, InsertError, Tables},
     tcp_state,
 };
 
-/// Takes the half-open flow of a packet, if it has one, a step further. [`Found::None`] also when the
-/// packet opens a new flow, and the old one is gone.
-#[inline(never)]
-pub fn advance<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
-    let Some(half_open) = tables.half_open(&packet.key) else {
-        return Found::None;
-    };
-    let flow = &half_open.flow();
+/// Takes the flow of a packet, whose entry is `flow`, a step further.
+#[inline(always)]
+pub fn advance<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T, now: u32) -> Part {
     let (rewrite, role) = flow.with(|entry| (entry.rewrite, entry.role));
     if packet.transport == Transport::Udp
         && role.is_dnat()
-        && !asked::is_of_vip(packet, flow, Table::HalfOpen, tables, now)
+        && !asked::is_of_vip(packet, flow, tables, now)
     {
-        return Found::None;
+        return Part::Foreign;
     }
-    let peer = packet.key.answer_to(&rewrite);
     if role.direction() == Direction::TO_CLIENT {
-        answered(packet, flow, &peer, tables);
-        return Found::HalfOpen;
+        answered(packet, flow, tables);
+        return Part::Own;
     }
-    match step(packet, &half_open, &peer, tables) {
-        Step::Forward => Found::HalfOpen,
-        // Another CPU moves it; for this packet it is still where it was.
-        Step::Confirmed if !half_open.claim() => Found::HalfOpen,
-        Step::Confirmed => Found::Claimed,
+    let answer = packet.key.answer_to(&rewrite);
+    let Some(answers) = tables.look_up(&answer) else {
+        // Somebody is just removing it. The client's next SYN opens the flow anew.
+        return Part::Refused(DropReason::NoFlow);
+    };
+    match step(packet, flow, &answers) {
+        Step::Forward => Part::Own,
+        Step::Confirms => match tables.unconfirmed(&answer, &answers) {
+            Some(unconfirmed) if !confirms(packet, unconfirmed.expected()) => {
+                Part::Refused(DropReason::NoFlow)
+            }
+            Some(unconfirmed) => match tables.confirm(&unconfirmed, flow, &answers) {
+                Ok(()) => {
+                    // It may close the flow as well.
+                    let flags = packet.tcp.flags;
+                    flow.with(|entry| entry.state = tcp_state::after(entry.state, flags));
+                    Part::Own
+                }
+                Err(InsertError::Full) => Part::Refused(DropReason::FlowTableFull),
+                Err(_) => Part::Own,
+            },
+            // Another CPU confirms it, or has done so.
+            None => Part::Own,
+        },
         Step::Anew => {
-            removal::remove(Table::HalfOpen, &packet.key, flow, tables);
-            Found::None
+            removal::remove(&packet.key, flow, tables);
+            Part::Foreign
         }
-        Step::Stray => Found::Refused(DropReason::NoFlow),
+        Step::Stray => Part::Refused(DropReason::NoFlow),
     }
 }
 
-/// What a packet of the client means to a half-open flow.
+/// What a packet of the client means to a flow that is not confirmed.
 enum Step {
     Forward,
-    Confirmed,
+    Confirms,
     Anew,
     Stray,
 }
 
 #[inline(always)]
-fn step<T: Tables>(packet: &Packet, flow: &T::HalfOpen, answer: &FlowKey, tables: &T) -> Step {
-    let (state, expected_ack) = flow.with(|flow| (flow.entry.state, flow.expected_ack));
-    let tcp = &packet.tcp;
+fn step<S: FlowSlot>(packet: &Packet, flow: &S, answers: &S) -> Step {
+    let state = answers.with(|entry| entry.state);
+    let flags = packet.tcp.flags;
     if packet.transport != Transport::Tcp {
-        return if state == FlowState::ANSWERED {
-            Step::Confirmed
-        } else {
+        return if state == FlowState::OPENING {
             Step::Forward
+        } else {
+            Step::Confirms
         };
     }
-    if tcp.flags.opens() {
-        // The two entries of a pair are pushed out of this table one by one.
-        return if state.is_closing() || tables.flow(Table::HalfOpen, answer).is_none() {
+    if flags.opens() {
+        return if state.is_closing() {
             Step::Anew
         } else {
             Step::Forward
         };
     }
-    if tcp.flags.any(TcpFlags::RST) {
-        flow.with(|flow| flow.entry.state = FlowState::RESET);
+    if flags.any(TcpFlags::RST) {
+        flow.with(|entry| entry.state = FlowState::RESET);
         return Step::Forward;
     }
-    if state == FlowState::ANSWERED
-        && tcp.flags.any(TcpFlags::ACK)
-        && tcp_state::confirms(tcp.acknowledgment, expected_ack)
-    {
-        return Step::Confirmed;
+    if flags.any(TcpFlags::ACK) && matches!(state, FlowState::ANSWERED | FlowState::ESTABLISHED) {
+        return Step::Confirms;
     }
     Step::Stray
 }
 
-/// Notes on the client's entry, under `question`, what the node has answered.
+/// True for a packet that confirms a flow: for TCP, one that acknowledges what is expected.
 #[inline(always)]
-fn answered<T: Tables>(packet: &Packet, flow: &T::Slot, question: &FlowKey, tables: &T) {
-    let (state, expected_ack) = match packet.transport {
-        Transport::Tcp if packet.tcp.flags.any(TcpFlags::RST) => {
-            flow.with(|entry| entry.state = FlowState::RESET);
-            (FlowState::RESET, 0)
-        }
-        Transport::Tcp if packet.tcp.flags.any(TcpFlags::SYN) => {
-            (FlowState::ANSWERED, packet.tcp.sequence.wrapping_add(1))
-        }
-        Transport::Udp => (FlowState::ANSWERED, 0),
-        _ => return,
+fn confirms(packet: &Packet, expected: u32) -> bool {
+    packet.transport != Transport::Tcp || tcp_state::confirms(packet.tcp.acknowledgment, expected)
+}
+
+/// Notes on the entry of its answers what the node has answered.
+#[inline(always)]
+fn answered<T: Tables>(packet: &Packet, answers: &T::Slot, tables: &T) {
+    let flags = packet.tcp.flags;
+    let state = if answers.with(|entry| entry.opened.turn()).is_none() {
+        // Another CPU has confirmed it, and one that noted an answer at the same time has not seen that.
+        tcp_state::after(FlowState::ESTABLISHED, flags)
+    } else if packet.transport != Transport::Tcp {
+        FlowState::ANSWERED
+    } else if flags.any(TcpFlags::RST) {
+        FlowState::RESET
+    } else if flags.any(TcpFlags::SYN) {
+        let Some(unconfirmed) = tables.unconfirmed(&packet.key, answers) else {
+            return;
+        };
+        tables.expect(&unconfirmed, packet.tcp.sequence.wrapping_add(1));
+        FlowState::ANSWERED
+    } else {
+        return;
     };
-    if let Some(question) = tables.half_open(question) {
-        question.with(|question| {
-            question.entry.state = state;
-            question.expected_ack = expected_ack;
-        });
-    }
-}
-
-/// Moves the flow that this packet has claimed to the established table.
-#[inline(never)]
-pub fn confirm<T: Tables>(packet: &Packet, tables: &T) -> Found {
-    let Some(half_open) = tables.half_open(&packet.key) else {
-        return Found::Refused(DropReason::NoFlow);
-    };
-    let found = establish(packet, &half_open.flow(), tables);
-    if found != Found::Established {
-        // The client's next packet may try again.
-        half_open.with(|entry| entry.confirming = 0);
-    }
-    found
-}
-
-#[inline(always)]
-fn establish<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T) -> Found {
-    let answer = packet.key.answer_to(&flow.with(|entry| entry.rewrite));
-    let Some(answers) = tables.flow(Table::HalfOpen, &answer) else {
-        // Pushed out by a flood. The client's next SYN opens the flow anew.
-        return Found::Refused(DropReason::NoFlow);
-    };
-    let moved = tables.establish(&packet.key, &answer, |to_node, to_client| {
-        copy::<T>(flow, to_node);
-        copy::<T>(&answers, to_client);
-    });
-    match moved {
-        Ok(()) => {}
-        Err(InsertError::Full) => return Found::Refused(DropReason::FlowTableFull),
-        // Its answers were pushed out of the half-open table meanwhile, and another flow has taken their key.
-        Err(InsertError::Exists) => return Found::Refused(DropReason::FlowCollision),
-    }
-    tables.forget_half_open(&packet.key);
-    tables.forget_half_open(&answer);
-    Found::Established
-}
-
-/// Notes where the client confirms a flow and closes it in one packet.
-#[inline(always)]
-pub fn closed<T: Tables>(packet: &Packet, tables: &T) {
-    if packet.tcp.flags.any(TcpFlags::LIFECYCLE)
-        && let Some(flow) = tables.flow(Table::Established, &packet.key)
-    {
-        established::track(packet, &flow, tables);
-    }
-}
-
-/// Copies one direction.
-#[inline(always)]
-fn copy<T: Tables>(half_open: &T::Slot, established: &T::Slot) {
-    half_open.with(|from| {
-        established.with(|to| {
-            *to = *from;
-            // A RST or FIN of the node that overtook the client's acknowledgment still counts.
-            if !to.state.is_closing() {
-                to.state = FlowState::ESTABLISHED;
-            }
-        });
-    });
+    answers.with(|entry| entry.state = state);
 }

@@ -5,7 +5,7 @@ use lb_common::flow::{Asked, Direction};
 
 use crate::{
     packet::Packet,
-    tables::{FlowSlot, Table, Tables},
+    tables::{FlowSlot, Tables},
 };
 
 /// The flow that an error goes through; none for an error about anything else, and for one about what a
@@ -15,13 +15,7 @@ pub fn flow<T: Tables>(packet: &Packet, tables: &T) -> Option<T::Slot> {
     if packet.quoted_at == 0 {
         return None;
     }
-    let established = tables.flow(Table::Established, &packet.key);
-    let flow = if established.is_some() {
-        established
-    } else {
-        tables.flow(Table::HalfOpen, &packet.key)
-    };
-    flow.filter(|flow| {
+    tables.look_up(&packet.key).filter(|flow| {
         flow.with(|entry| {
             let role = entry.role;
             !role.is_dnat() || role.direction() == Direction::TO_NODE || role.asked() == Asked::Vip

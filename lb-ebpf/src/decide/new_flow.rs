@@ -11,11 +11,11 @@ use super::{Found, asked, choice, removal, vip_out};
 use crate::{
     packet::{Packet, Transport},
     snat_port::{self, Range},
-    tables::{InsertError, Table, Tables},
+    tables::{FlowSlot as _, InsertError, Tables},
     treatment::{self, Opening},
 };
 
-/// Enters the flow that a packet opens into the half-open table. [`Found::None`] where no service is asked.
+/// Enters the flow that a packet opens. [`Found::None`] where no service is asked.
 #[inline(never)]
 pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
     let Some(service) = service_of(packet, tables) else {
@@ -40,8 +40,9 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
         node,
         now,
     };
-    let refused = if treatment::is_snat(&service) {
-        with_snat_port(&opening, tables)
+    let (address, port) = if treatment::is_snat(&service) {
+        let port = snat_port(&opening, tables);
+        (packet.key.destination, port)
     } else if tables.node_address(packet.key.source, |_| ()).is_some() {
         // A node of the pool itself: the other node would answer it past the load balancer, and it
         // could not be its own peer. It is the one client that has to be the VIP.
@@ -53,22 +54,23 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
         } else {
             Port::new(service.first_snat_port)
         };
-        vip_out::with_port(&opening, packet.key.destination, first, tables)
+        let port = vip_out::free_port(&opening, packet.key.destination, first, tables);
+        (packet.key.destination, port)
     } else {
-        match enter(&opening, packet.key.source, packet.key.source_port, tables) {
-            Ok(()) => None,
-            Err(InsertError::Exists) => Some(DropReason::FlowCollision),
-            Err(InsertError::Full) => Some(DropReason::FlowTableFull),
-        }
+        (packet.key.source, packet.key.source_port)
     };
-    if let Some(reason) = refused {
-        return Found::Refused(reason);
+    if treatment::is_snat(&opening.service) && port == NO_PORT {
+        return Found::Refused(DropReason::SnatPortsExhausted);
+    }
+    if let Err(error) = enter(&opening, address, port, tables) {
+        removal::release_port(opening.snat_pool(), port, tables);
+        return Found::Refused(refusal(error, &opening));
     }
     tables.count_opened(cell);
     if !treatment::is_snat(&opening.service) {
         asked::first(packet, &node, tables, now);
     }
-    Found::HalfOpen
+    Found::Flow
 }
 
 #[inline(always)]
@@ -86,9 +88,13 @@ fn service_of<T: Tables>(packet: &Packet, tables: &T) -> Option<Service> {
     ))
 }
 
-/// Takes ports of the node's pool until one is free: free is what the flow tables do not hold.
+/// No port that a pool hands out.
+pub const NO_PORT: Port = Port::new(0);
+
+/// Takes ports of the node's pool until one is free: free is what the flow table does not hold. [`NO_PORT`]
+/// where none of a few is.
 #[inline(never)]
-fn with_snat_port<T: Tables>(opening: &Opening, tables: &T) -> Option<DropReason> {
+fn snat_port<T: Tables>(opening: &Opening, tables: &T) -> Port {
     let range = Range {
         first: opening.service.first_snat_port,
         last: opening.service.last_snat_port,
@@ -96,22 +102,32 @@ fn with_snat_port<T: Tables>(opening: &Opening, tables: &T) -> Option<DropReason
     let pool = opening.node.snat_pool;
     let first_choice = snat_port::first_choice(tables, pool, range);
     for attempts in 0..snat_port::TRIES {
-        let port = range.choice(first_choice, attempts);
-        snat_port::claim(tables, pool, port);
-        match enter(opening, opening.key.destination, Port::new(port), tables) {
-            Ok(()) => return None,
-            Err(InsertError::Exists) => {}
-            Err(InsertError::Full) => {
-                snat_port::release(tables, pool, port);
-                return Some(DropReason::FlowTableFull);
-            }
+        let port = Port::new(range.choice(first_choice, attempts));
+        snat_port::claim(tables, pool, port.number());
+        if is_free(opening, opening.key.destination, port, tables) {
+            return port;
         }
     }
-    Some(DropReason::SnatPortsExhausted)
+    NO_PORT
 }
 
-/// Enters both directions of a flow that the node is to see as coming from `address` and `port`: the
-/// answers first, and only where their key is free in both tables.
+/// True where no flow has the answers that this one would have from that address and port.
+#[inline(always)]
+pub fn is_free<T: Tables>(opening: &Opening, address: Ip4, port: Port, tables: &T) -> bool {
+    tables.look_up(&opening.answer(address, port)).is_none()
+}
+
+/// Why a flow was refused that could not be entered.
+pub const fn refusal(error: InsertError, opening: &Opening) -> DropReason {
+    match error {
+        InsertError::Full => DropReason::FlowTableFull,
+        // Another CPU has just taken the port.
+        _ if treatment::is_snat(&opening.service) => DropReason::SnatPortsExhausted,
+        _ => DropReason::FlowCollision,
+    }
+}
+
+/// Enters both directions of a flow that the node is to see as coming from `address` and `port`.
 #[inline(never)]
 pub fn enter<T: Tables>(
     opening: &Opening,
@@ -119,46 +135,30 @@ pub fn enter<T: Tables>(
     port: Port,
     tables: &T,
 ) -> Result<(), InsertError> {
-    let answer = opening.answer(address, port);
-    insert_answers(opening, &answer, tables)?;
-    // In this order: a flow that is being confirmed is in the established table before it leaves the
-    // half-open one, so it is seen in at least one of them.
-    if tables.flow(Table::Established, &answer).is_some() {
-        tables.forget_half_open(&answer);
-        return Err(InsertError::Exists);
-    }
-    if let Err(error) = insert_questions(opening, address, port, tables) {
-        tables.forget_half_open(&answer);
-        if error == InsertError::Full {
-            return Err(error);
-        }
+    let question = &opening.key;
+    let answer = &opening.answer(address, port);
+    let entered = tables.open(question, answer, |to_node, to_client| {
+        write_question::<T>(opening, address, port, to_node);
+        write_answer::<T>(opening, answer, to_client);
+    });
+    if entered == Err(InsertError::Known) {
         // Another CPU has opened the same flow for the same client: that one counts.
         removal::release_port(opening.snat_pool(), port, tables);
+        return Ok(());
     }
-    Ok(())
+    entered
 }
 
-/// Enters the direction of the node's answers.
+/// Fills in the entry of the client's packets.
 #[inline(never)]
-fn insert_answers<T: Tables>(
-    opening: &Opening,
-    answer: &FlowKey,
-    tables: &T,
-) -> Result<(), InsertError> {
-    tables.open(answer, |entry| {
-        *entry = opening.entry(&opening.to_client(answer), Direction::TO_CLIENT);
-    })
+fn write_question<T: Tables>(opening: &Opening, address: Ip4, port: Port, entry: &T::Slot) {
+    let rewrite = opening.to_node(address, port);
+    entry.with(|entry| *entry = opening.entry(&rewrite, Direction::TO_NODE));
 }
 
-/// Enters the direction of the client's questions.
+/// Fills in the entry of the node's answers.
 #[inline(never)]
-fn insert_questions<T: Tables>(
-    opening: &Opening,
-    address: Ip4,
-    port: Port,
-    tables: &T,
-) -> Result<(), InsertError> {
-    tables.open(&opening.key, |entry| {
-        *entry = opening.entry(&opening.to_node(address, port), Direction::TO_NODE);
-    })
+fn write_answer<T: Tables>(opening: &Opening, answer: &FlowKey, entry: &T::Slot) {
+    let rewrite = opening.to_client(answer);
+    entry.with(|entry| *entry = opening.entry(&rewrite, Direction::TO_CLIENT));
 }

@@ -1,38 +1,22 @@
 //! The end of a flow: both entries and the SNAT port go together.
 
-use lb_common::{
-    flow::{Direction, FlowKey},
-    net::Port,
-    service::NO_POOL,
-    upkeep::EndedFlow,
-};
+use lb_common::{flow::FlowKey, net::Port, service::NO_POOL, upkeep::EndedFlow};
 
 use crate::{
     snat_port,
-    tables::{FlowSlot, Table, Tables},
+    tables::{FlowSlot, Tables},
 };
 
-/// Removes the flow whose client's packets have `key` and the entry `to_node`.
+/// Removes the flow whose client's packets have `key` and the entry `to_node`; false where somebody else does so.
 #[inline(always)]
-pub fn remove<T: Tables>(table: Table, key: &FlowKey, to_node: &T::Slot, tables: &T) {
+pub fn remove<T: Tables>(key: &FlowKey, to_node: &T::Slot, tables: &T) -> bool {
     // Read before the entry goes: its place may be given to another flow at once.
-    let (rewrite, pool) = to_node.with(|entry| (entry.rewrite, entry.snat_pool));
-    if forget(table, key, &key.answer_to(&rewrite), tables) {
-        release_port(pool, rewrite.source_port, tables);
+    let (port, pool) = to_node.with(|entry| (entry.rewrite.source_port, entry.snat_pool));
+    let is_gone = tables.forget(key);
+    if is_gone {
+        release_port(pool, port, tables);
     }
-}
-
-/// Takes both directions of a flow off a table; false where somebody else has just done so.
-#[inline(always)]
-fn forget<T: Tables>(table: Table, key: &FlowKey, peer: &FlowKey, tables: &T) -> bool {
-    match table {
-        Table::Established => tables.forget_established(key),
-        Table::HalfOpen => {
-            tables.forget_half_open(key);
-            tables.forget_half_open(peer);
-            true
-        }
-    }
+    is_gone
 }
 
 /// Removes a flow that the daemon has found to be over, unless a packet has come by since; true where the
@@ -40,39 +24,19 @@ fn forget<T: Tables>(table: Table, key: &FlowKey, peer: &FlowKey, tables: &T) ->
 #[inline(never)]
 pub fn end<T: Tables>(ended: &EndedFlow, tables: &T) -> bool {
     let key = &ended.key;
-    let table = if ended.is_half_open == 0 {
-        Table::Established
-    } else {
-        Table::HalfOpen
-    };
-    let Some(flow) = tables.flow(table, key) else {
+    let Some(flow) = tables.look_up(key) else {
         return false;
     };
-    let (rewrite, pool, direction, last_seen) = flow.with(|entry| {
-        let direction = entry.role.direction();
-        (entry.rewrite, entry.snat_pool, direction, entry.last_seen)
-    });
-    let peer = key.answer_to(&rewrite);
     if ended.at_once == 0 {
-        let peer_seen = tables
-            .flow(table, &peer)
-            .map_or(ended.last_seen[1], |peer| {
-                peer.with(|entry| entry.last_seen)
-            });
-        if [last_seen, peer_seen] != ended.last_seen {
+        let (rewrite, last_seen) = flow.with(|entry| (entry.rewrite, entry.last_seen));
+        let answers_seen = tables
+            .look_up(&key.answer_to(&rewrite))
+            .map(|answers| answers.with(|entry| entry.last_seen));
+        if [Some(last_seen), answers_seen] != ended.last_seen.map(Some) {
             return false;
         }
     }
-    if !forget(table, key, &peer, tables) {
-        return false;
-    }
-    let port = if direction == Direction::TO_NODE {
-        rewrite.source_port
-    } else {
-        key.destination_port
-    };
-    release_port(pool, port, tables);
-    true
+    remove(key, &flow, tables)
 }
 
 /// Gives back the SNAT port of a flow, if it has one.

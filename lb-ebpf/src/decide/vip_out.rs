@@ -7,12 +7,15 @@ use lb_common::{
     service::{Choice, NO_POOL, Node, Service, ServiceKey, Treatment, node_cell},
 };
 
-use super::{Found, new_flow::enter};
+use super::{
+    Found,
+    new_flow::{NO_PORT, enter, is_free, refusal},
+};
 use crate::{
     packet::Packet,
     snat_port::{Range, TRIES},
     spread,
-    tables::{InsertError, Tables},
+    tables::Tables,
     treatment::Opening,
 };
 
@@ -53,35 +56,35 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
         },
         now,
     };
-    if let Some(reason) = with_port(&opening, outbound.vip, key.source_port, tables) {
-        return Found::Refused(reason);
+    let port = free_port(&opening, outbound.vip, key.source_port, tables);
+    if port == NO_PORT {
+        return Found::Refused(DropReason::SnatPortsExhausted);
+    }
+    if let Err(error) = enter(&opening, outbound.vip, port, tables) {
+        return Found::Refused(refusal(error, &opening));
     }
     tables.count_opened(node_cell(outbound.service, outbound.node));
-    Found::HalfOpen
+    Found::Flow
 }
 
-/// Enters a flow that leaves from a VIP with this port, or with another where that is taken; the reason
-/// where it cannot.
+/// The port that a flow may leave from a VIP with: `first`, or another where that is taken; [`NO_PORT`] where none
+/// of a few is free.
 #[inline(never)]
-pub fn with_port<T: Tables>(
-    opening: &Opening,
-    vip: Ip4,
-    first: Port,
-    tables: &T,
-) -> Option<DropReason> {
-    let key = &opening.key;
+pub fn free_port<T: Tables>(opening: &Opening, vip: Ip4, first: Port, tables: &T) -> Port {
     let range = Range {
         first: opening.service.first_snat_port,
         last: opening.service.last_snat_port,
     };
-    let turn = range.choice(range.first.wrapping_add(spread::slot(key) as u16), 0);
+    let turn = range.choice(
+        range.first.wrapping_add(spread::slot(&opening.key) as u16),
+        0,
+    );
     let mut port = first;
     for attempts in 0..TRIES {
-        match enter(opening, vip, port, tables) {
-            Ok(()) => return None,
-            Err(InsertError::Exists) => port = Port::new(range.choice(turn, attempts)),
-            Err(InsertError::Full) => return Some(DropReason::FlowTableFull),
+        if is_free(opening, vip, port, tables) {
+            return port;
         }
+        port = Port::new(range.choice(turn, attempts));
     }
-    Some(DropReason::SnatPortsExhausted)
+    NO_PORT
 }

@@ -6,17 +6,19 @@ use std::{
         atomic::{AtomicU64, Ordering::SeqCst},
     },
     thread,
+    time::Duration,
     vec::Vec,
 };
 
 use lb_common::{
-    flow::{FlowCell, FlowEntry, FlowKey},
-    flow_index::{BUCKET_WORDS, ELSEWHERE, SLOTS, buckets},
+    flow::{FlowCell, FlowEntry, FlowKey, FlowState, Opened},
+    flow_index::{BUCKET_WORDS, ELSEWHERE, LOCKED, SLOTS, buckets},
     net::{Ip4, Port, Protocol, Zone},
+    turn::Turn,
 };
 use zerocopy::FromZeros as _;
 
-use super::{Bucket, Cell, Memory, find, insert, remove};
+use super::{Bucket, Cell, Memory, TurnWord, find, insert, remove, turns};
 use crate::tables::{FlowSlot, InsertError};
 
 /// What a lock holds. One that is poisoned has failed its test already.
@@ -29,21 +31,30 @@ struct Shared {
     index: Vec<[AtomicU64; BUCKET_WORDS]>,
     cells: Vec<Mutex<FlowCell>>,
     free: Mutex<Vec<u32>>,
+    turns: Vec<AtomicU64>,
+    turns_taken: AtomicU64,
     /// What another CPU does in between, when a word is about to be put in for the first time.
     meanwhile: Mutex<Option<fn(&Self)>>,
 }
 
 impl Shared {
     fn new(flows: u32) -> Self {
-        let buckets = buckets(flows);
+        Self::with_turns(flows, 0)
+    }
+
+    /// The same, and room for so many that are not confirmed.
+    fn with_turns(flows: u32, turns: u32) -> Self {
+        let buckets = buckets(flows + turns);
         Self {
             index: (0..buckets)
                 .map(|_| [const { AtomicU64::new(0) }; 8])
                 .collect(),
-            cells: (0..2 * flows)
+            cells: (0..2 * (turns + flows))
                 .map(|_| Mutex::new(FlowCell::new_zeroed()))
                 .collect(),
-            free: Mutex::new((0..flows).map(|pair| 2 * pair).collect()),
+            free: Mutex::new((turns..turns + flows).map(|pair| 2 * pair).collect()),
+            turns: (0..turns).map(|_| AtomicU64::new(0)).collect(),
+            turns_taken: AtomicU64::new(0),
             meanwhile: Mutex::default(),
         }
     }
@@ -63,20 +74,21 @@ impl Shared {
             &question(flow),
             &answer(flow),
             |to_node, to_client| {
-                to_node.with(|entry| entry.opened = flow);
-                to_client.with(|entry| entry.opened = flow);
+                to_node.with(|entry| entry.opened = Opened::at(flow));
+                to_client.with(|entry| entry.opened = Opened::at(flow));
             },
         )
     }
 
     fn found(&self, key: &FlowKey) -> Option<u32> {
-        find(&self, key).map(|slot| slot.with(|entry| entry.opened))
+        find(&self, key).map(|slot| slot.with(|entry| entry.opened.second()))
     }
 }
 
 impl<'a> Memory for &'a Shared {
     type Bucket = InTable<'a>;
     type Cell = &'a Mutex<FlowCell>;
+    type Turn = InTurn<'a>;
 
     fn seed(&self) -> u64 {
         99
@@ -104,6 +116,31 @@ impl<'a> Memory for &'a Shared {
         assert!(!free.contains(&first), "given back twice");
         free.push(first);
     }
+
+    fn next_turn(&self) -> u32 {
+        (self.turns_taken.fetch_add(1, SeqCst) % self.turns.len() as u64) as u32
+    }
+
+    fn turn(&self, number: u32) -> Option<InTurn<'a>> {
+        self.turns.get(number as usize).map(InTurn)
+    }
+}
+
+/// The word of a turn.
+struct InTurn<'a>(&'a AtomicU64);
+
+impl TurnWord for InTurn<'_> {
+    fn load(&self) -> u64 {
+        self.0.load(SeqCst)
+    }
+
+    fn exchange(&self, old: u64, new: u64) -> bool {
+        self.0.compare_exchange(old, new, SeqCst, SeqCst).is_ok()
+    }
+
+    fn set(&self, new: u64) {
+        self.0.store(new, SeqCst);
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -129,6 +166,21 @@ impl Bucket for InTable<'_> {
 
     fn count_elsewhere(self, number: u64) {
         self.words[ELSEWHERE].fetch_add(number, SeqCst);
+    }
+
+    fn lock(self) -> bool {
+        // Who has it may be a thread that does not run.
+        for _ in 0..1000 {
+            if self.words[ELSEWHERE].fetch_or(LOCKED, SeqCst) & LOCKED == 0 {
+                return true;
+            }
+            thread::sleep(Duration::from_micros(100));
+        }
+        false
+    }
+
+    fn unlock(self) {
+        self.words[ELSEWHERE].fetch_and(!LOCKED, SeqCst);
     }
 }
 
@@ -198,10 +250,10 @@ fn what_is_put_in_is_found_both_ways_until_it_is_taken_out() {
 fn a_key_that_is_taken_stays_with_who_has_it() {
     let table = Shared::new(8);
     assert_eq!(table.enter(1), Ok(()));
-    assert_eq!(table.enter(1), Err(InsertError::Exists));
+    assert_eq!(table.enter(1), Err(InsertError::Taken));
     // Another client, to which the node's answers would look the same.
     let entered = insert(&&table, &question(2), &answer(1), |_, _| ());
-    assert_eq!(entered, Err(InsertError::Exists));
+    assert_eq!(entered, Err(InsertError::Taken));
     assert_eq!(table.found(&question(2)), None);
     assert_eq!(table.found(&answer(1)), Some(1));
     // Nor has the attempt cost anything.
@@ -209,23 +261,21 @@ fn a_key_that_is_taken_stays_with_who_has_it() {
 }
 
 #[test]
-fn who_was_slower_to_put_in_a_key_gives_way() {
+fn while_a_key_is_put_in_nobody_else_can() {
     let table = Shared::new(8);
-    // The answers of both flows have one key.
+    // The answers of both flows have one key. This one gives up, as whoever has the lock waits for it.
     *held(&table.meanwhile) = Some(|table| {
-        let entered = insert(&table, &question(2), &answer(1), |_, to_client| {
-            to_client.with(|entry| entry.opened = 2);
-        });
-        assert_eq!(entered, Ok(()));
+        let entered = insert(&table, &question(2), &answer(1), |_, _| ());
+        assert_eq!(entered, Err(InsertError::Full));
     });
-    assert_eq!(table.enter(1), Err(InsertError::Exists));
-    assert_eq!(table.found(&question(1)), None);
-    assert_eq!(table.found(&answer(1)), Some(2));
+    assert_eq!(table.enter(1), Ok(()));
+    assert_eq!(table.found(&question(2)), None);
+    assert_eq!(table.found(&answer(1)), Some(1));
     assert_eq!((table.free(), table.words()), (7, 2));
 }
 
 #[test]
-fn of_several_cpus_that_enter_a_flow_no_two_stay() {
+fn of_several_cpus_that_enter_a_flow_one_does() {
     const FLOWS: u32 = 2_000;
     let table = Shared::new(2 * FLOWS);
     let entered: Vec<u32> = thread::scope(|scope| {
@@ -245,9 +295,9 @@ fn of_several_cpus_that_enter_a_flow_no_two_stay() {
     });
     for flow in 0..FLOWS {
         let stayed = entered.iter().filter(|entered| **entered == flow).count();
-        assert!(stayed <= 1, "flow {flow} is there {stayed} times");
-        assert_eq!(table.found(&question(flow)).is_some(), stayed == 1);
-        assert_eq!(table.found(&answer(flow)).is_some(), stayed == 1);
+        assert_eq!(stayed, 1, "flow {flow}");
+        assert!(table.found(&question(flow)).is_some());
+        assert!(table.found(&answer(flow)).is_some());
     }
     assert_eq!(table.words(), 2 * entered.len());
     assert_eq!(table.free(), 2 * FLOWS as usize - entered.len());
@@ -274,4 +324,143 @@ fn cells_are_neither_lost_nor_given_out_twice_where_flows_come_and_go() {
         remove(&&table, &question(flow));
     }
     assert_eq!((table.free(), table.words()), (2 * FLOWS as usize, 0));
+}
+
+/// Flows that are not confirmed. The client's entry tells which flow it is; that of the answers has the turn.
+impl Shared {
+    fn open(&self, flow: u32) -> Result<(), InsertError> {
+        let write = |to_node: &&Mutex<FlowCell>, to_client: &&Mutex<FlowCell>| {
+            for slot in [to_node, to_client] {
+                slot.with(|entry| {
+                    entry.opened = Opened::at(flow);
+                    entry.state = FlowState::OPENING;
+                });
+            }
+        };
+        turns::open(&self, &question(flow), &answer(flow), write)
+    }
+
+    fn confirm(&self, flow: u32) -> Result<(), InsertError> {
+        let found = |key| find(&self, key).ok_or(InsertError::Full);
+        let (questions, answers) = (found(&question(flow))?, found(&answer(flow))?);
+        let unconfirmed = turns::of_answers(&self, &answer(flow), &answers);
+        let unconfirmed = unconfirmed.ok_or(InsertError::Known)?;
+        turns::confirm(&self, &unconfirmed, &questions, &answers)
+    }
+
+    fn is_confirmed(&self, flow: u32) -> bool {
+        find(&self, &answer(flow))
+            .is_some_and(|slot| slot.with(|entry| entry.opened.turn().is_none()))
+    }
+}
+
+#[test]
+fn the_flow_that_was_opened_longest_ago_makes_room_and_a_confirmed_one_never() {
+    let table = Shared::with_turns(2, 4);
+    for flow in 0..4 {
+        assert_eq!(table.open(flow), Ok(()));
+        assert_eq!(table.found(&question(flow)), Some(flow));
+    }
+    assert_eq!(table.open(2), Err(InsertError::Taken), "its answers");
+    assert_eq!(table.confirm(1), Ok(()));
+    assert_eq!(table.confirm(1), Err(InsertError::Known));
+    assert!(table.is_confirmed(1) && !table.is_confirmed(3));
+    // That turn 0 was for flow 2 in vain has cost flow 0 its place. Next are 1, which is confirmed, 2 and 3.
+    for flow in 5..8 {
+        assert_eq!(table.open(flow), Ok(()));
+    }
+    let there: Vec<u32> = (0..8)
+        .filter(|flow| table.found(&question(*flow)).is_some())
+        .collect();
+    assert_eq!(there, [1, 5, 6, 7]);
+    assert_eq!(table.words(), 8);
+    // There is room for two that are confirmed, however many were opened.
+    assert_eq!(table.confirm(5), Ok(()));
+    assert_eq!(table.confirm(6), Err(InsertError::Full));
+    assert!(remove(&&table, &question(1)) && remove(&&table, &question(7)));
+    assert!(!remove(&&table, &question(7)));
+    assert_eq!(table.confirm(6), Ok(()));
+    assert_eq!(table.found(&answer(6)), Some(6));
+    assert_eq!((table.free(), table.words()), (0, 4));
+}
+
+#[test]
+fn what_the_client_is_to_acknowledge_goes_with_its_flow() {
+    let table = Shared::with_turns(2, 2);
+    assert_eq!(table.open(0), Ok(()));
+    let turn_of = |flow: u32| {
+        let slot = find(&&table, &answer(flow)).unwrap_or_else(|| panic!("flow {flow}"));
+        turns::of_answers(&&table, &answer(flow), &slot)
+            .unwrap_or_else(|| panic!("flow {flow} is confirmed"))
+    };
+    turns::expect(&&table, &turn_of(0), 0x8000_0001);
+    assert_eq!(turn_of(0).expected(), 0x8000_0001);
+    // An answer that is noted after the turn has gone to another flow.
+    let earlier = turn_of(0);
+    assert_eq!(table.open(1), Ok(()));
+    assert_eq!(table.open(2), Ok(()));
+    turns::expect(&&table, &earlier, 77);
+    assert_eq!(turn_of(2).expected(), 0);
+    assert_eq!(table.found(&question(0)), None);
+}
+
+#[test]
+fn of_cpus_that_confirm_remove_and_push_out_a_flow_one_has_it() {
+    const FLOWS: u32 = 40;
+    const ROUNDS: u32 = 6_000;
+    let table = Shared::with_turns(FLOWS, 16);
+    let confirmed = AtomicU64::new(0);
+    let removed = AtomicU64::new(0);
+    thread::scope(|scope| {
+        for thread in 0..4_u32 {
+            let (table, confirmed, removed) = (&table, &confirmed, &removed);
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let flow = (round * (2 * thread + 1)) % FLOWS;
+                    // All of them may find that another thread was first.
+                    let _ = table.open(flow);
+                    if table.confirm(flow).is_ok() {
+                        confirmed.fetch_add(1, SeqCst);
+                    }
+                    if round % 3 == thread % 3 && remove(&table, &question(flow)) {
+                        removed.fetch_add(1, SeqCst);
+                    }
+                }
+            });
+        }
+    });
+    let there: Vec<u32> = (0..FLOWS)
+        .filter(|flow| table.found(&question(*flow)).is_some())
+        .collect();
+    assert_eq!(table.words(), 2 * there.len());
+    let in_table = |flow: &&u32| table.is_confirmed(**flow);
+    let held = there.iter().filter(in_table).count();
+    assert_eq!(table.free(), FLOWS as usize - held, "of the pairs");
+    assert!(confirmed.load(SeqCst) > 0 && removed.load(SeqCst) > 0);
+    // Every turn has a pair of its own, and nobody holds one.
+    let mut pairs: Vec<u32> = (0..)
+        .zip(&table.turns)
+        .map(|(number, turn)| (number, Turn(turn.load(SeqCst))))
+        .map(|(number, turn)| {
+            assert!(!turn.is_held());
+            turn.pair(number)
+        })
+        .chain(held_pairs(&table, &there))
+        .chain(self::held(&table.free).iter().copied())
+        .collect();
+    pairs.sort_unstable();
+    pairs.dedup();
+    assert_eq!(pairs.len(), (FLOWS + 16) as usize);
+}
+
+/// The pairs of confirmed flows.
+fn held_pairs(table: &Shared, flows: &[u32]) -> Vec<u32> {
+    let confirmed = flows.iter().filter(|flow| table.is_confirmed(**flow));
+    confirmed
+        .map(|flow| {
+            let keys = table.cells.iter().map(|cell| held(cell).key);
+            let cell = keys.into_iter().position(|key| key == question(*flow));
+            cell.unwrap_or_else(|| panic!("flow {flow}")) as u32
+        })
+        .collect()
 }

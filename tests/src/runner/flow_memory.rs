@@ -1,15 +1,17 @@
-//! The memory of the established table in a host test: the index and the cells are what they are in the kernel.
+//! The memory of the flow table in a host test: index, cells and turns are what they are in the kernel.
 
 use std::{
     cell::{Cell as Shared, RefCell},
+    collections::BTreeMap,
     rc::Rc,
 };
 
 use lb_common::{
     flow::{FlowCell, FlowEntry, FlowKey},
-    flow_index::{BUCKET_WORDS, BucketWords, ELSEWHERE, buckets},
+    flow_index::{BUCKET_WORDS, BucketWords, ELSEWHERE, LOCKED, buckets},
 };
-use lb_ebpf::flow_table::{Bucket, Cell, Memory};
+use lb_daemon::datapath::Pair;
+use lb_ebpf::flow_table::{Bucket, Cell, Memory, TurnWord};
 use zerocopy::FromBytes as _;
 
 use super::tables::PlainSlot;
@@ -18,38 +20,56 @@ use super::tables::PlainSlot;
 pub struct FlowMemory {
     capacity: u32,
     index: Vec<Shared<BucketWords>>,
-    /// As many as have ever been given out.
-    cells: RefCell<Vec<Rc<RefCell<FlowCell>>>>,
+    /// Those that were ever asked for.
+    cells: RefCell<BTreeMap<u32, Rc<RefCell<FlowCell>>>>,
+    /// The first cell that was never given out.
+    unused: Shared<u32>,
     given_back: RefCell<Vec<u32>>,
+    turns: Vec<Shared<u64>>,
+    turns_taken: Shared<u32>,
 }
 
 impl FlowMemory {
-    /// For so many flows.
-    pub fn new(flows: usize) -> Self {
-        let capacity = u32::try_from(flows).unwrap_or_else(|error| panic!("{error}"));
+    /// For so many flows that are confirmed, and so many that are not.
+    pub fn new(flows: u32, half_open: u32) -> Self {
+        let capacity = flows + half_open;
+        let buckets = buckets(capacity) as usize;
         Self {
             capacity,
-            index: vec![Shared::new([0; BUCKET_WORDS]); buckets(capacity) as usize],
+            index: vec![Shared::new([0; BUCKET_WORDS]); buckets],
             cells: RefCell::default(),
+            // The first are those of the turns.
+            unused: Shared::new(2 * half_open),
             given_back: RefCell::default(),
+            turns: vec![Shared::new(0); half_open as usize],
+            turns_taken: Shared::default(),
         }
     }
 
-    /// Every entry.
-    pub fn all(&self) -> Vec<(FlowKey, FlowEntry)> {
+    /// Every flow.
+    pub fn all(&self) -> Vec<Pair> {
         let cells = self.cells.borrow();
-        cells
-            .iter()
-            .map(|cell| *cell.borrow())
-            .filter(|cell| !cell.key.is_vacant())
-            .map(|cell| (cell.key, cell.entry))
+        let cells: Vec<FlowCell> = cells.values().map(|cell| *cell.borrow()).collect();
+        let pairs = cells.as_chunks().0.iter().copied();
+        pairs
+            .filter(|pair: &Pair| pair.iter().all(|cell| !cell.key.is_vacant()))
             .collect()
     }
+}
+
+/// The real ones are full of the flow before, but for the key.
+fn vacant() -> Rc<RefCell<FlowCell>> {
+    Rc::new(RefCell::new(FlowCell {
+        key: FlowKey::default(),
+        entry: FlowEntry::read_from_bytes(&[0xa5; size_of::<FlowEntry>()])
+            .unwrap_or_else(|error| panic!("{error}")),
+    }))
 }
 
 impl<'a> Memory for &'a FlowMemory {
     type Bucket = PlainBucket<'a>;
     type Cell = PlainCell;
+    type Turn = PlainTurn<'a>;
 
     fn seed(&self) -> u64 {
         0x1234_5678
@@ -64,30 +84,58 @@ impl<'a> Memory for &'a FlowMemory {
     }
 
     fn cell(&self, number: u32) -> Option<PlainCell> {
-        let cells = self.cells.borrow();
-        cells.get(number as usize).cloned().map(PlainCell)
+        let mut cells = self.cells.borrow_mut();
+        // Both of a pair: `all` takes them two by two.
+        (number < 2 * self.capacity).then(|| {
+            cells.entry(number ^ 1).or_insert_with(vacant);
+            PlainCell(Rc::clone(cells.entry(number).or_insert_with(vacant)))
+        })
     }
 
     fn take_pair(&self) -> Option<u32> {
         if let Some(pair) = self.given_back.borrow_mut().pop() {
             return Some(pair);
         }
-        let mut cells = self.cells.borrow_mut();
-        let first = cells.len() as u32;
+        let first = self.unused.get();
         (first < 2 * self.capacity).then(|| {
-            // The real ones are full of the flow before, but for the key.
-            let cell = FlowCell {
-                key: FlowKey::default(),
-                entry: FlowEntry::read_from_bytes(&[0xa5; size_of::<FlowEntry>()])
-                    .unwrap_or_else(|error| panic!("{error}")),
-            };
-            cells.extend([0, 1].map(|_| Rc::new(RefCell::new(cell))));
+            self.unused.set(first + 2);
             first
         })
     }
 
     fn give_pair(&self, first: u32) {
         self.given_back.borrow_mut().push(first);
+    }
+
+    fn next_turn(&self) -> u32 {
+        let taken = self.turns_taken.get();
+        self.turns_taken.set(taken + 1);
+        taken % self.turns.len() as u32
+    }
+
+    fn turn(&self, number: u32) -> Option<PlainTurn<'a>> {
+        self.turns.get(number as usize).map(PlainTurn)
+    }
+}
+
+/// The word of a turn.
+pub struct PlainTurn<'a>(&'a Shared<u64>);
+
+impl TurnWord for PlainTurn<'_> {
+    fn load(&self) -> u64 {
+        self.0.get()
+    }
+
+    fn exchange(&self, old: u64, new: u64) -> bool {
+        let is_old = self.0.get() == old;
+        if is_old {
+            self.0.set(new);
+        }
+        is_old
+    }
+
+    fn set(&self, new: u64) {
+        self.0.set(new);
     }
 }
 
@@ -115,6 +163,16 @@ impl Bucket for PlainBucket<'_> {
         words[ELSEWHERE] = words[ELSEWHERE].wrapping_add(number);
         self.0.set(words);
     }
+
+    fn lock(self) -> bool {
+        assert_eq!(self.0.get()[ELSEWHERE] & LOCKED, 0, "there is one thread");
+        self.count_elsewhere(LOCKED);
+        true
+    }
+
+    fn unlock(self) {
+        self.count_elsewhere(LOCKED.wrapping_neg());
+    }
 }
 
 /// A cell.
@@ -132,6 +190,6 @@ impl Cell for PlainCell {
     }
 
     fn slot(self) -> PlainSlot {
-        PlainSlot::Established(self.0)
+        PlainSlot(self.0)
     }
 }

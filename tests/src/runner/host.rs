@@ -3,9 +3,8 @@
 use lb_common::{
     affinity::{Affinity, AffinityKey},
     drop_reason::DropReason,
-    flow::{FlowEntry, FlowKey},
 };
-use lb_daemon::contents::Contents;
+use lb_daemon::{contents::Contents, datapath::Pair};
 use lb_ebpf::{
     answer,
     apply::{apply, apply_route, icmp_error},
@@ -36,11 +35,7 @@ impl Host {
         let (contents, plan) = contents(config);
         let limits = &plan.limits;
         Self {
-            tables: PlainTables::new(
-                contents,
-                limits.max_flows as usize,
-                limits.max_half_open as usize,
-            ),
+            tables: PlainTables::new(contents, limits.max_flows, limits.max_half_open),
             now: 1000,
         }
     }
@@ -133,16 +128,8 @@ impl Runner for Host {
         }
     }
 
-    fn flows(&self) -> (usize, usize) {
-        let (established, half_open) = self.tables.entries();
-        (established / 2, half_open / 2)
-    }
-
-    fn visit_flows(&self, visit: &mut dyn FnMut(&FlowKey, &FlowEntry)) {
-        let flows = self.tables.established().into_iter();
-        for (key, entry) in flows.chain(self.tables.half_open_entries()) {
-            visit(&key, &entry);
-        }
+    fn visit_flows(&self, visit: &mut dyn FnMut(&Pair)) {
+        self.tables.flows().iter().for_each(visit);
     }
 
     fn hold(&mut self, contents: Contents) {

@@ -7,14 +7,13 @@ use aya::programs::{TestRun as _, TestRunOptions};
 use lb_common::{
     affinity::{Affinity, AffinityKey},
     drop_reason::{ANSWERED_CELL, DropReason},
-    flow::{FlowEntry, FlowKey},
     interface::Interface,
     net::{Ip4, Mac},
 };
 use lb_daemon::{
     clock,
     contents::{self, Contents},
-    datapath::{Attached, Datapath, FlowTable, Sizes},
+    datapath::{Attached, Datapath, Pair, Sizes},
     network,
 };
 use nix::sched::{CloneFlags, unshare};
@@ -202,23 +201,9 @@ impl Runner for Kernel {
         }
     }
 
-    fn flows(&self) -> (usize, usize) {
-        let count = |table| {
-            let mut entries = 0;
-            self.datapath
-                .walk_flows(table, |_, _| entries += 1)
-                .unwrap_or_else(|error| panic!("{error}"));
-            entries / 2
-        };
-        (count(FlowTable::Established), count(FlowTable::HalfOpen))
-    }
-
-    fn visit_flows(&self, visit: &mut dyn FnMut(&FlowKey, &FlowEntry)) {
-        for table in [FlowTable::Established, FlowTable::HalfOpen] {
-            self.datapath
-                .walk_flows(table, &mut *visit)
-                .unwrap_or_else(|error| panic!("{error}"));
-        }
+    fn visit_flows(&self, visit: &mut dyn FnMut(&Pair)) {
+        let walked = self.datapath.walk_flows(visit);
+        walked.unwrap_or_else(|error| panic!("{error}"));
     }
 
     fn hold(&mut self, contents: Contents) {

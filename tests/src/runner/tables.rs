@@ -9,7 +9,7 @@ use std::{
 use lb_common::{
     affinity::{Affinity, AffinityKey},
     event::Event,
-    flow::{FlowCell, FlowEntry, FlowKey, HalfOpenEntry},
+    flow::{FlowCell, FlowEntry, FlowKey},
     fragment::{FragmentKey, FragmentPorts},
     interface::Interface,
     net::{Ip4, Mac, Zone},
@@ -19,13 +19,11 @@ use lb_common::{
     settings::{AnswerBudget, Settings},
     transaction::Transaction,
 };
-use lb_daemon::contents::Contents;
+use lb_daemon::{contents::Contents, datapath::Pair};
 use lb_ebpf::{
-    flow_table,
-    tables::{FlowSlot, HalfOpenSlot, InsertError, Route, Table, Tables},
+    flow_table::{self, turns, turns::Unconfirmed},
+    tables::{FlowSlot, InsertError, Route, Tables},
 };
-
-use zerocopy::FromBytes as _;
 
 use super::{NEIGHBOURS, Port, flow_memory::FlowMemory};
 
@@ -33,9 +31,7 @@ use super::{NEIGHBOURS, Port, flow_memory::FlowMemory};
 pub struct PlainTables {
     /// What the daemon has written.
     pub contents: Contents,
-    half_open_capacity: usize,
-    established: FlowMemory,
-    half_open: RefCell<HashMap<FlowKey, PlainHalfOpen>>,
+    flows: FlowMemory,
     snat: RefCell<HashMap<u32, u64>>,
     cursors: RefCell<HashMap<u16, u32>>,
     next_hops: RefCell<HashMap<u32, NextHop>>,
@@ -55,51 +51,21 @@ pub struct PlainTables {
     pub events: RefCell<Vec<Event>>,
 }
 
-/// An entry of the plain half-open table.
-#[derive(Clone)]
-pub struct PlainHalfOpen(Rc<RefCell<HalfOpenEntry>>);
-
-impl HalfOpenSlot for PlainHalfOpen {
-    type Slot = PlainSlot;
-
-    fn flow(&self) -> PlainSlot {
-        PlainSlot::HalfOpen(Rc::clone(&self.0))
-    }
-
-    fn with<R>(&self, f: impl FnOnce(&mut HalfOpenEntry) -> R) -> R {
-        f(&mut self.0.borrow_mut())
-    }
-
-    fn claim(&self) -> bool {
-        self.with(|half_open| std::mem::replace(&mut half_open.confirming, 1) == 0)
-    }
-}
-
-/// An entry of one of the plain flow tables.
-pub enum PlainSlot {
-    /// Of the established one.
-    Established(Rc<RefCell<FlowCell>>),
-    /// Of the half-open one.
-    HalfOpen(Rc<RefCell<HalfOpenEntry>>),
-}
+/// An entry of the plain flow table.
+pub struct PlainSlot(pub Rc<RefCell<FlowCell>>);
 
 impl FlowSlot for PlainSlot {
     fn with<R>(&self, f: impl FnOnce(&mut FlowEntry) -> R) -> R {
-        match self {
-            Self::Established(cell) => f(&mut cell.borrow_mut().entry),
-            Self::HalfOpen(half_open) => f(&mut half_open.borrow_mut().entry),
-        }
+        f(&mut self.0.borrow_mut().entry)
     }
 }
 
 impl PlainTables {
     /// Tables with these contents, and room for as many flows.
-    pub fn new(contents: Contents, flows: usize, half_open: usize) -> Self {
+    pub fn new(contents: Contents, flows: u32, half_open: u32) -> Self {
         Self {
             contents,
-            half_open_capacity: half_open * 2,
-            established: FlowMemory::new(flows),
-            half_open: RefCell::default(),
+            flows: FlowMemory::new(flows, half_open),
             snat: RefCell::default(),
             cursors: RefCell::default(),
             next_hops: RefCell::default(),
@@ -116,23 +82,9 @@ impl PlainTables {
         }
     }
 
-    /// Entries of the two flow tables.
-    pub fn entries(&self) -> (usize, usize) {
-        (self.established().len(), self.half_open.borrow().len())
-    }
-
-    /// Every entry of the established table.
-    pub fn established(&self) -> Vec<(FlowKey, FlowEntry)> {
-        self.established.all()
-    }
-
-    /// Every entry of the half-open table.
-    pub fn half_open_entries(&self) -> Vec<(FlowKey, FlowEntry)> {
-        let table = self.half_open.borrow();
-        table
-            .iter()
-            .map(|(key, half_open)| (*key, half_open.with(|half_open| half_open.entry)))
-            .collect()
+    /// Every flow.
+    pub fn flows(&self) -> Vec<Pair> {
+        self.flows.all()
     }
 }
 
@@ -143,58 +95,43 @@ pub const fn interface_index(port: Port) -> u32 {
 
 impl Tables for PlainTables {
     type Slot = PlainSlot;
-    type HalfOpen = PlainHalfOpen;
 
-    fn flow(&self, table: Table, key: &FlowKey) -> Option<PlainSlot> {
-        match table {
-            Table::Established => flow_table::find(&&self.established, key),
-            Table::HalfOpen => self.half_open(key).map(|half_open| half_open.flow()),
-        }
+    fn flow(&self, key: &FlowKey) -> Option<PlainSlot> {
+        flow_table::find(&&self.flows, key)
     }
 
-    fn established(&self, key: &FlowKey) -> Option<PlainSlot> {
-        flow_table::find(&&self.established, key)
-    }
-
-    fn half_open(&self, key: &FlowKey) -> Option<PlainHalfOpen> {
-        self.half_open.borrow().get(key).cloned()
+    fn look_up(&self, key: &FlowKey) -> Option<PlainSlot> {
+        flow_table::search(&&self.flows, key)
     }
 
     fn open(
-        &self,
-        key: &FlowKey,
-        write: impl FnOnce(&mut HalfOpenEntry),
-    ) -> Result<(), InsertError> {
-        let mut flows = self.half_open.borrow_mut();
-        if flows.contains_key(key) {
-            return Err(InsertError::Exists);
-        }
-        if flows.len() >= self.half_open_capacity {
-            return Err(InsertError::Full);
-        }
-        // The real one is full of the entry before.
-        let mut entry = HalfOpenEntry::read_from_bytes(&[0xa5; size_of::<HalfOpenEntry>()])
-            .unwrap_or_else(|error| panic!("{error}"));
-        write(&mut entry);
-        flows.insert(*key, PlainHalfOpen(Rc::new(RefCell::new(entry))));
-        Ok(())
-    }
-
-    fn forget_half_open(&self, key: &FlowKey) {
-        self.half_open.borrow_mut().remove(key);
-    }
-
-    fn establish(
         &self,
         question: &FlowKey,
         answer: &FlowKey,
         write: impl FnOnce(&PlainSlot, &PlainSlot),
     ) -> Result<(), InsertError> {
-        flow_table::insert(&&self.established, question, answer, write)
+        turns::open(&&self.flows, question, answer, write)
     }
 
-    fn forget_established(&self, question: &FlowKey) -> bool {
-        flow_table::remove(&&self.established, question)
+    fn unconfirmed(&self, answer: &FlowKey, answers: &PlainSlot) -> Option<Unconfirmed> {
+        turns::of_answers(&&self.flows, answer, answers)
+    }
+
+    fn expect(&self, flow: &Unconfirmed, acknowledgment: u32) {
+        turns::expect(&&self.flows, flow, acknowledgment);
+    }
+
+    fn confirm(
+        &self,
+        flow: &Unconfirmed,
+        questions: &PlainSlot,
+        answers: &PlainSlot,
+    ) -> Result<(), InsertError> {
+        turns::confirm(&&self.flows, flow, questions, answers)
+    }
+
+    fn forget(&self, question: &FlowKey) -> bool {
+        flow_table::remove(&&self.flows, question)
     }
 
     fn service(&self, key: &ServiceKey) -> Option<Service> {

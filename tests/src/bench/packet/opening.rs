@@ -4,11 +4,11 @@ use std::{collections::HashMap, net::SocketAddrV4, ops::Range};
 
 use anyhow::{Context as _, Result};
 use lb_common::{
-    flow::{Direction, FlowKey},
+    flow::{Direction, FlowCell, FlowKey},
     net::socket_address,
     upkeep::EndedFlow,
 };
-use lb_daemon::datapath::FlowTable;
+use lb_daemon::datapath::Stage;
 
 use super::{
     bed::{Bed, Expected, Path},
@@ -91,8 +91,8 @@ impl Opening {
         to_node(flow, self.confirmation)
     }
 
-    /// Opens and confirms the flows of so many clients, a batch at a time: the half-open table must have
-    /// room for one.
+    /// Opens and confirms the flows of so many clients, a batch at a time: there must be room for one that
+    /// is half-open.
     pub fn fill(
         &self,
         balancer: &mut impl Balancer,
@@ -139,25 +139,25 @@ pub fn once(bed: &mut Bed, at: Port, frames: Vec<Template>, expected: Expected) 
 }
 
 /// The flows of clients with these numbers that are not confirmed yet, in the order of the numbers, and
-/// the keys of both directions of all of them.
+/// the keys of the clients' packets of all of them.
 pub fn half_open(bed: &Bed, numbers: &[usize]) -> Result<(Vec<Flow>, Vec<FlowKey>)> {
     let mut found = HashMap::new();
     let mut keys = Vec::new();
-    bed.kernel
-        .datapath
-        .walk_flows(FlowTable::HalfOpen, |key, entry| {
-            keys.push(*key);
-            if entry.role.direction() == Direction::TO_CLIENT {
-                let rewrite = &entry.rewrite;
-                let flow = Flow {
-                    client: socket_address(rewrite.destination, rewrite.destination_port),
-                    vip: socket_address(rewrite.source, rewrite.source_port),
-                    source: socket_address(key.destination, key.destination_port),
-                    node: socket_address(key.source, key.source_port),
-                };
-                found.insert(flow.client, flow);
-            }
-        })?;
+    bed.kernel.datapath.walk_flows(|pair| {
+        if Stage::of(pair) != Stage::HalfOpen {
+            return;
+        }
+        let [FlowCell { key, entry }, _] = pair;
+        keys.push(*key);
+        let rewrite = &entry.rewrite;
+        let flow = Flow {
+            client: socket_address(key.source, key.source_port),
+            vip: socket_address(key.destination, key.destination_port),
+            source: socket_address(rewrite.source, rewrite.source_port),
+            node: socket_address(rewrite.destination, rewrite.destination_port),
+        };
+        found.insert(flow.client, flow);
+    })?;
     let flows = numbers.iter().map(|number| {
         let client = pool::client(*number);
         found
@@ -168,15 +168,15 @@ pub fn half_open(bed: &Bed, numbers: &[usize]) -> Result<(Vec<Flow>, Vec<FlowKey
     Ok((flows.collect::<Result<_>>()?, keys))
 }
 
-/// Removes flows again.
-pub fn remove(bed: &mut Bed, table: FlowTable, keys: &[FlowKey]) -> Result<()> {
+/// Removes flows again, by the keys of their clients' packets.
+pub fn remove(bed: &mut Bed, keys: &[FlowKey]) -> Result<()> {
     let ended: Vec<EndedFlow> = keys
         .iter()
         .map(|key| EndedFlow {
             key: *key,
             last_seen: [0; 2],
             at_once: 1,
-            is_half_open: u32::from(table == FlowTable::HalfOpen),
+            reserved: 0,
         })
         .collect();
     bed.kernel.datapath.end(&ended)?;

@@ -4,7 +4,6 @@ use std::net::{Ipv4Addr, SocketAddrV4};
 
 use anyhow::Result;
 use lb_common::drop_reason::DropReason;
-use lb_daemon::datapath::FlowTable;
 
 use super::{
     Effort,
@@ -119,5 +118,5 @@ fn open_new(bed: &mut Bed, numbers: &[usize], samples: &mut Samples) -> Result<(
         Kind::Opening(3),
         (first + answer + confirmation) / each,
     );
-    opening::remove(bed, FlowTable::Established, &keys)
+    opening::remove(bed, &keys)
 }

@@ -3,7 +3,6 @@
 use std::ops::Range;
 
 use anyhow::Result;
-use lb_daemon::datapath::FlowTable;
 
 use super::{
     Effort,
@@ -59,7 +58,7 @@ pub fn measure(flows: u64, effort: &Effort) -> Result<Samples> {
             let took = once(&mut bed, Port::Ext0, firsts, TO_NODE)?;
             samples.add(name, Kind::Packet, took / batch as f64);
             let (_, keys) = half_open(&bed, &numbers)?;
-            remove(&mut bed, FlowTable::HalfOpen, &keys)?;
+            remove(&mut bed, &keys)?;
         }
     }
     Ok(samples)
