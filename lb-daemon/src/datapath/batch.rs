@@ -13,9 +13,8 @@ use super::{
 };
 
 /// Entries per system call. The kernel hands over whole hash buckets and refuses a batch that is
-/// smaller than one; the chains of a hash table with as many buckets as entries are far shorter. Even, for
-/// cells that come in pairs.
-pub const BATCH: u32 = 4096;
+/// smaller than one; the chains of a hash table with as many buckets as entries are far shorter.
+const BATCH: u32 = 4096;
 
 /// Where reading a map goes on, in the kernel's own terms: the next bucket of a hash table, the latest cell of
 /// an array.

@@ -27,7 +27,7 @@ pub enum Error {
         /// What the kernel said.
         source: aya::maps::MapError,
     },
-    /// A batch operation failed.
+    /// Many entries could not be read at once.
     #[error("map {map}: {source}")]
     Batch {
         /// Name of the map.

@@ -13,11 +13,7 @@ use lb_common::{
 };
 use zerocopy::{FromZeros as _, IntoBytes as _};
 
-use super::{
-    Datapath, Error, Result,
-    batch::{BATCH, read_cells},
-    table::Cells,
-};
+use super::{Datapath, Error, Result, table::Cells};
 
 /// Both directions of a flow: that of the client's packets, and that of the answers.
 pub type Pair = [FlowCell; 2];
@@ -52,6 +48,9 @@ impl Progress {
     pub const BEGINNING: Self = Self(0);
 }
 
+/// Cells that are read at a time; even, because they come in pairs.
+const BATCH: u32 = 4096;
+
 /// The flow table, as the daemon reads it.
 pub struct Flows {
     pub cells: Cells<FlowCell>,
@@ -81,12 +80,12 @@ impl Flows {
         if count == 0 {
             return Ok((Vec::new(), None));
         }
-        let cells = read_cells(names::FLOWS, &self.cells, first, count)?;
+        let cells = self.cells.read_mapped(first, count)?;
         let pairs = cells
             .as_chunks()
             .0
             .iter()
-            .map(|[question, answer]| [question.0, answer.0])
+            .copied()
             .filter(|pair| pair.iter().all(|cell| !cell.key.is_vacant()))
             .collect();
         let next = first + count;

@@ -1,11 +1,15 @@
 //! Maps with the types of `lb-common`.
 
-use std::marker::PhantomData;
+use std::{
+    marker::PhantomData,
+    os::fd::{AsFd as _, AsRawFd as _},
+};
 
 use aya::{
     Pod,
     maps::{Array, HashMap, IterableMap as _, Map, MapData, MapError, PerCpuArray, PerCpuValues},
 };
+use memmap2::MmapOptions;
 use zerocopy::{FromBytes, Immutable, IntoBytes};
 
 use super::{Error, Result};
@@ -124,6 +128,27 @@ impl<V: Value> Cells<V> {
 
     pub fn data(&self) -> &MapData {
         self.map.map()
+    }
+
+    /// Cells from `first` on, `count` of them, of an array that can be mapped. The data path changes them at the
+    /// same time: a cell may be half of what it was and half of what it is.
+    pub fn read_mapped(&self, first: u32, count: u32) -> Result<Vec<V>> {
+        let size = size_of::<V>();
+        let window = MmapOptions::new()
+            .offset(u64::from(first) * size as u64)
+            .len(count as usize * size)
+            .map_raw_read_only(self.data().fd().as_fd().as_raw_fd())
+            .map_err(|source| Error::Batch {
+                map: self.name,
+                source,
+            })?;
+        let cells = window.as_ptr().cast::<V>();
+        let cells = (0..count as usize).map(|cell| {
+            // SAFETY: within the window, whose beginning is aligned as the cells of the array are; every bit pattern
+            // is a value; volatile, because the data path writes there.
+            unsafe { cells.add(cell).read_volatile() }
+        });
+        Ok(cells.collect())
     }
 
     pub fn set(&mut self, cell: u32, value: &V) -> Result<()> {
