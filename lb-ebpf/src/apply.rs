@@ -83,10 +83,10 @@ pub fn apply_route(
 /// Takes one off the time to live; `address_delta` is what else has changed in the header.
 #[inline(always)]
 fn one_hop_less(ip: &mut Ipv4, address_delta: u16) {
-    let old = u16::from_ne_bytes([ip.ttl, ip.protocol]);
+    /// What one less in the first byte of a word adds to the complement of a checksum (RFC 1624, equation 3).
+    const ONE_LESS: u16 = !u16::from_ne_bytes([1, 0]);
     // `decide` lets nothing through whose time to live is used up.
     ip.ttl = ip.ttl.wrapping_sub(1);
-    let new = u16::from_ne_bytes([ip.ttl, ip.protocol]);
-    let delta = u32::from(address_delta) + checksum::word_change(old, new);
-    ip.checksum = checksum::update(ip.checksum, checksum::fold(delta));
+    let sum = u32::from(!ip.checksum) + u32::from(address_delta) + u32::from(ONE_LESS);
+    ip.checksum = checksum::of_sum(sum);
 }
