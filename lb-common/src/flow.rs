@@ -138,7 +138,7 @@ impl Hash for FlowKey {
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Rewrite {
     /// New source address.
     pub source: Ip4,
