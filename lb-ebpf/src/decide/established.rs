@@ -1,10 +1,10 @@
 //! A packet of a confirmed flow.
 
-use lb_common::flow::{Direction, FlowState};
+use lb_common::flow::{Asked, Direction, FlowState};
 
 use super::{asked, removal};
 use crate::{
-    packet::{Packet, TcpFlags, Transport},
+    packet::{Packet, StunKind, TcpFlags, Transport},
     tables::{FlowSlot, Table, Tables},
     tcp_state,
 };
@@ -16,7 +16,11 @@ pub fn goes_on<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T, now: u32)
     let flags = packet.tcp.flags;
     let (state, role) = flow.with(|entry| (entry.state, entry.role));
     if packet.transport == Transport::Udp {
-        return !role.is_dnat() || asked::is_of_vip(packet, flow, Table::Established, tables, now);
+        // Nearly all of it is neither question nor answer, and of a client that asks the VIP: no call for that.
+        let is_plain = packet.stun.kind == StunKind::None && role.asked() == Asked::Vip;
+        return !role.is_dnat()
+            || is_plain
+            || asked::is_of_vip(packet, flow, Table::Established, tables, now);
     }
     if !flags.any(TcpFlags::LIFECYCLE) && state == FlowState::ESTABLISHED {
         return true;
