@@ -1,5 +1,7 @@
 //! The flow table: its key, its entry and what an entry goes through.
 
+use core::hash::{Hash, Hasher};
+
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
@@ -11,9 +13,7 @@ use crate::{
 ///
 /// The zone is part of the key so that a host on one side cannot speak in a flow of the other by
 /// forging its addresses (H13). Aligned so that it is hashed and compared as two words.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, Default, Hash, FromBytes, IntoBytes, Immutable, KnownLayout,
-)]
+#[derive(Clone, Copy, Debug, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout)]
 #[repr(C, align(8))]
 pub struct FlowKey {
     /// Source address.
@@ -51,15 +51,16 @@ impl FlowKey {
         source: (Ip4, Port),
         destination: (Ip4, Port),
     ) -> Self {
-        Self {
-            source: source.0,
-            destination: destination.0,
-            source_port: source.1,
-            destination_port: destination.1,
-            protocol,
-            zone: zone as u8,
-            zero: [0; 2],
-        }
+        let addresses: u64 = zerocopy::transmute!([source.0, destination.0]);
+        let rest: u64 = zerocopy::transmute!([
+            source.1.wire().to_ne_bytes(),
+            destination.1.wire().to_ne_bytes(),
+            [protocol, zone as u8],
+            [0; 2],
+        ]);
+        // As the words that it is hashed by: a processor waits when it reads a word that it has just written in
+        // parts.
+        zerocopy::transmute!([addresses, rest])
     }
 
     /// The key of the packets that answer what `rewrite` makes of the packets of this key.
@@ -118,11 +119,26 @@ impl FlowKey {
     }
 }
 
+// By words, where the derived ones would go by fields.
+impl PartialEq for FlowKey {
+    #[inline(always)]
+    fn eq(&self, other: &Self) -> bool {
+        let ([addresses, rest], [other_addresses, other_rest]) = (self.words(), other.words());
+        addresses == other_addresses && rest == other_rest
+    }
+}
+
+impl Hash for FlowKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.words().hash(state);
+    }
+}
+
 /// All that changes in a packet of a flow, ready to be written.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct Rewrite {
     /// New source address.
     pub source: Ip4,

@@ -19,7 +19,7 @@ const _: () = assert!(MAX_NEXT_HOPS <= 1 << 16);
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Default, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
-#[repr(C)]
+#[repr(C, align(8))]
 pub struct NextHop {
     /// Interface to send by; 0 while the neighbour has not answered.
     pub interface: u32,
@@ -33,6 +33,15 @@ pub struct NextHop {
     pub mtu: u16,
     /// Keeps the layout free of padding.
     pub reserved: u16,
+}
+
+impl NextHop {
+    /// Both Ethernet addresses as they stand at the beginning of a frame, in words: fewer than halves of them.
+    #[inline(always)]
+    pub const fn addresses(&self) -> [u32; 3] {
+        let [_, _, first, second, third, _]: [u32; 6] = zerocopy::transmute!(*self);
+        [first, second, third]
+    }
 }
 
 /// What a cell is for.

@@ -8,7 +8,7 @@ use crate::{
     checksum,
     frame::Frame,
     packet::{Packet, Transport},
-    parse::{ethernet::Ethernet, ipv4, ipv4::Ipv4, tcp::TcpHeader, udp::UdpHeader},
+    parse::{ethernet::Addresses, ipv4, ipv4::Ipv4, tcp::TcpHeader, udp::UdpHeader},
     verdict::Way,
 };
 
@@ -31,10 +31,7 @@ pub fn apply(frame: &mut impl Frame, packet: &Packet, way: &Way) -> Result<(), D
 #[inline(always)]
 fn write(frame: &mut impl Frame, packet: &Packet, way: &Way) -> Option<()> {
     let rewrite = &way.rewrite;
-    frame.header(0, |ethernet: &mut Ethernet| {
-        ethernet.destination = way.next_hop.destination_mac;
-        ethernet.source = way.next_hop.source_mac;
-    })?;
+    frame.header(0, |to: &mut Addresses| to.0 = way.next_hop.addresses())?;
     frame.header(ipv4::AT, |ip: &mut Ipv4| {
         one_hop_less(ip, rewrite.address_delta);
         ip.source = rewrite.source;
@@ -72,10 +69,7 @@ pub fn apply_route(
         return Err(DropReason::TooBig);
     }
     frame
-        .header(0, |ethernet: &mut Ethernet| {
-            ethernet.destination = next_hop.destination_mac;
-            ethernet.source = next_hop.source_mac;
-        })
+        .header(0, |to: &mut Addresses| to.0 = next_hop.addresses())
         .and_then(|()| frame.header(ipv4::AT, |ip: &mut Ipv4| one_hop_less(ip, 0)))
         .ok_or(DropReason::FrameShrunk)
 }
@@ -83,10 +77,10 @@ pub fn apply_route(
 /// Takes one off the time to live; `address_delta` is what else has changed in the header.
 #[inline(always)]
 fn one_hop_less(ip: &mut Ipv4, address_delta: u16) {
-    let old = u16::from_ne_bytes([ip.ttl, ip.protocol]);
+    /// What one less in the first byte of a word adds to the complement of a checksum (RFC 1624, equation 3).
+    const ONE_LESS: u16 = !u16::from_ne_bytes([1, 0]);
     // `decide` lets nothing through whose time to live is used up.
     ip.ttl = ip.ttl.wrapping_sub(1);
-    let new = u16::from_ne_bytes([ip.ttl, ip.protocol]);
-    let delta = u32::from(address_delta) + checksum::word_change(old, new);
-    ip.checksum = checksum::update(ip.checksum, checksum::fold(delta));
+    let sum = u32::from(!ip.checksum) + u32::from(address_delta) + u32::from(ONE_LESS);
+    ip.checksum = checksum::of_sum(sum);
 }

@@ -59,8 +59,9 @@ mod program {
             Ok(Parsed::Foreign) => return pass(),
             Err(reason) => return drop(reason),
         }
+        let now = work.clock.now();
         let (packet, way) = work.forgotten();
-        match decide(packet, &tables, clock::now(), way) {
+        match decide(packet, &tables, now, way) {
             Verdict::Forward => match apply(&mut frame, packet, way) {
                 Ok(()) => send(packet, way, ingress),
                 Err(reason) => unfit(&context, packet, reason, &way.next_hop),

@@ -36,6 +36,7 @@ use lb_ebpf::{
 
 use super::{
     atomic::Word,
+    clock::Ticked,
     flows::{FlowMemory, Slot},
 };
 
@@ -114,6 +115,8 @@ pub struct Work {
     pub packet: Packet,
     /// How it is sent on.
     pub way: Way,
+    /// The clock.
+    pub clock: Ticked,
 }
 
 const WORK_WORDS: usize = size_of::<Work>().div_ceil(8);

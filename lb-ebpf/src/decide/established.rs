@@ -1,10 +1,10 @@
 //! A packet of a flow.
 
-use lb_common::flow::{Direction, FlowState};
+use lb_common::flow::{Asked, Direction, FlowState};
 
 use super::{Part, asked, half_open, removal};
 use crate::{
-    packet::{Packet, TcpFlags, Transport},
+    packet::{Packet, StunKind, TcpFlags, Transport},
     tables::{FlowSlot, Tables},
     tcp_state,
 };
@@ -17,7 +17,9 @@ pub fn part<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T, now: u32) ->
         return track(packet, flow, tables, now);
     }
     if packet.transport == Transport::Udp {
-        return if !role.is_dnat() || asked::is_of_vip(packet, flow, tables, now) {
+        // Nearly all of it is neither question nor answer, and of a client that asks the VIP: no call for that.
+        let is_plain = packet.stun.kind == StunKind::None && role.asked() == Asked::Vip;
+        return if !role.is_dnat() || is_plain || asked::is_of_vip(packet, flow, tables, now) {
             Part::Own
         } else {
             Part::Foreign

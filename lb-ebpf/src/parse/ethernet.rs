@@ -19,6 +19,13 @@ pub struct Ethernet {
 
 impl Header for Ethernet {}
 
+/// The two addresses of an Ethernet header, the destination first.
+#[derive(Clone, Copy, FromBytes, IntoBytes, Immutable, KnownLayout)]
+#[repr(transparent)]
+pub struct Addresses(pub [u32; 3]);
+
+impl Header for Addresses {}
+
 /// Bytes of the header.
 pub const LENGTH: usize = size_of::<Ethernet>();
 

@@ -74,13 +74,19 @@ pub fn parse(frame: &mut impl Frame, zone: Zone, packet: &mut Packet) -> Result<
     }
     let transport_at = AT + header_length;
     let payload = usize::from(length) - header_length;
-    packet.tcp.flags = TcpFlags::default();
-    packet.stun.kind = StunKind::None;
-    packet.quoted_at = 0;
     let more_fragments = ip.fragment & MORE_FRAGMENTS != 0;
     let is_icmp = ip.protocol == icmp::PROTOCOL;
     // The kernel puts together what is fragmented of ICMP.
     let without_ports = ip.fragment & OFFSET_MASK != 0 || (more_fragments && is_icmp);
+    packet.zone = zone;
+    packet.tcp.flags = TcpFlags::default();
+    packet.stun.kind = StunKind::None;
+    packet.transport_at = transport_at as u8;
+    packet.quoted_at = 0;
+    packet.is_first_fragment = more_fragments && !without_ports;
+    packet.identification = ip.identification;
+    packet.length = length;
+    packet.ttl = ip.ttl;
     let (transport, source_port, destination_port) = if without_ports {
         (Transport::Fragment, Port::default(), Port::default())
     } else if ip.protocol == Protocol::Tcp as u8 {
@@ -122,12 +128,6 @@ pub fn parse(frame: &mut impl Frame, zone: Zone, packet: &mut Packet) -> Result<
         (ip.source, source_port),
         (ip.destination, destination_port),
     );
-    packet.zone = zone;
     packet.transport = transport;
-    packet.transport_at = transport_at as u8;
-    packet.is_first_fragment = more_fragments && !without_ports;
-    packet.identification = ip.identification;
-    packet.length = length;
-    packet.ttl = ip.ttl;
     Ok(())
 }
