@@ -281,13 +281,16 @@ impl Opened {
     /// No monotonic clock gets there: 68 years.
     const IN_TURN: u32 = 1 << 31;
 
+    /// What the answers' entry says of a flow that somebody is about to remove: a turn that there is not.
+    pub const ENDING: Self = Self(u32::MAX);
+
     /// At this second of the monotonic clock.
     #[inline(always)]
     pub const fn at(second: u32) -> Self {
         Self(second & !Self::IN_TURN)
     }
 
-    /// In the turn with this number, below 2^31.
+    /// In the turn with this number, far below 2^31.
     #[inline(always)]
     pub const fn in_turn(number: u32) -> Self {
         Self(number | Self::IN_TURN)
@@ -301,6 +304,12 @@ impl Opened {
         } else {
             Some(self.0 & !Self::IN_TURN)
         }
+    }
+
+    /// The word as it lies in memory.
+    #[inline(always)]
+    pub const fn word(self) -> u32 {
+        self.0
     }
 
     /// The second; of no use where there is a turn.

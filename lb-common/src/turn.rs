@@ -7,7 +7,8 @@
 //!
 //! A turn is a word: its lower half is the number of the pair's first cell and one, or zero for the pair that the turn
 //! began with, its upper half the acknowledgment number that proves that the client has seen the node's
-//! SYN-ACK. Whoever puts another pair in, a flow into the pair or takes one out of it holds the turn meanwhile;
+//! SYN-ACK. Until there is one it is the number of turns taken so far, so that a turn never looks as it did for
+//! another flow. Whoever puts another pair in, a flow into the pair or takes one out of it holds the turn meanwhile;
 //! everybody else leaves it alone then.
 
 /// A turn as it is in its word.

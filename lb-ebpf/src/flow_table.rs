@@ -10,15 +10,15 @@
 //! - The cells of a flow are written before the first word leads to them, and belong to who took them.
 //! - No two words of a bucket have the same tag: a look-up has one candidate. Whoever puts in a key has the lock of
 //!   its first bucket meanwhile, and looks for its tag first.
-//! - Whoever empties the word of the client's key is the one who removes the flow. Its cells go to the others that
-//!   are free, unless they are those of a turn.
+//! - A confirmed flow is removed by who has put [`Opened::ENDING`] into the entry of its answers, again by compare and
+//!   exchange. Its cells go to the others that are free.
 
 pub mod turns;
 
 use core::ops::Range;
 
 use lb_common::{
-    flow::FlowKey,
+    flow::{FlowKey, Opened},
     flow_index::{CROWDED, ELSEWHERE, Hash, IN_SECOND, IN_THIRD, LOCKED, SLOTS},
 };
 
@@ -46,7 +46,10 @@ pub trait Memory {
     fn take_pair(&self) -> Option<u32>;
     /// Gives the two cells back.
     fn give_pair(&self, first: u32);
-    /// The number of the turn that comes next, which then comes last.
+    /// How many turns there are.
+    fn turns(&self) -> u32;
+    /// How many turns were taken before this one, around the end of numbers: it is that with the same number, modulo
+    /// the number of turns.
     fn next_turn(&self) -> u32;
     /// A turn by its number.
     fn turn(&self, number: u32) -> Option<Self::Turn>;
@@ -87,6 +90,10 @@ pub trait Cell {
     fn set_key(&self, key: FlowKey);
     /// The entry.
     fn slot(self) -> Self::Slot;
+    /// When the flow was opened.
+    fn opened(&self) -> Opened;
+    /// Puts `new` in the place of `old` as [`lb_common::flow::FlowEntry::opened`]; false where it is something else.
+    fn exchange_opened(&self, old: Opened, new: Opened) -> bool;
 }
 
 /// Looks up a flow, in its first bucket where the call is.
@@ -205,34 +212,29 @@ pub fn remove<M: Memory>(memory: &M, question: &FlowKey) -> bool {
         return false;
     };
     let pair = number & !1;
+    let Some(questions) = memory.cell(pair) else {
+        return false;
+    };
     let Some(answers) = memory.cell(pair | 1) else {
         return false;
     };
-    let answer = answers.key();
-    let answers = answers.slot();
-    if let Some(number) = answers.with(|entry| entry.opened.turn()) {
-        return turns::remove(memory, number, pair, question, &answer);
+    let opened = answers.opened();
+    if let Some(number) = opened.turn() {
+        return turns::remove(memory, number, pair, question);
     }
-    if !take_both(memory, question, &answer, pair) {
+    if !answers.exchange_opened(opened, Opened::ENDING) {
         return false;
     }
-    // Once more: between our look and our grasp the flow may have been another one.
-    let is_of_turn = answers.with(|entry| entry.opened.turn()).is_some();
+    // Between our look and our grasp the cells may have gone to another flow, which then goes on.
+    if questions.key() != *question {
+        answers.exchange_opened(Opened::ENDING, opened);
+        return false;
+    }
+    take_out(memory, question, pair);
+    take_out(memory, &answers.key(), pair | 1);
     vacate(memory, pair);
-    if !is_of_turn {
-        memory.give_pair(pair);
-    }
+    memory.give_pair(pair);
     true
-}
-
-/// Empties the words that lead to both cells of a flow; false where somebody else has just done so.
-#[inline(always)]
-fn take_both<M: Memory>(memory: &M, question: &FlowKey, answer: &FlowKey, pair: u32) -> bool {
-    let is_ours = take_out(memory, question, pair);
-    if is_ours {
-        take_out(memory, answer, pair | 1);
-    }
-    is_ours
 }
 
 /// Notes of two cells that no word leads to them any more; that of the client's key last, by which others tell.

@@ -5,7 +5,7 @@
 use lb_common::{
     affinity::{Affinity, AffinityKey},
     event::Event,
-    flow::{FlowEntry, FlowKey},
+    flow::{FlowEntry, FlowKey, Opened},
     fragment::{FragmentKey, FragmentPorts},
     interface::Interface,
     net::{Ip4, Zone},
@@ -56,24 +56,19 @@ pub trait Tables {
     /// Looks up a flow, by a call.
     fn look_up(&self, key: &FlowKey) -> Option<Self::Slot>;
     /// Enters both directions of a flow that is not confirmed, or none; `write` fills in the entry of the client's
-    /// packets and that of the answers. The flow that has been so for longest makes room.
+    /// packets and that of the answers, and is told when those say that the flow was opened. The flow that has been so for longest makes room.
     fn open(
         &self,
         question: &FlowKey,
         answer: &FlowKey,
-        write: impl FnOnce(&Self::Slot, &Self::Slot),
+        write: impl FnOnce(&Self::Slot, &Self::Slot, Opened),
     ) -> Result<(), InsertError>;
     /// The flow whose answers have this key and this entry, if it is not confirmed.
     fn unconfirmed(&self, answer: &FlowKey, answers: &Self::Slot) -> Option<Unconfirmed>;
-    /// Notes which acknowledgment number confirms a flow.
-    fn expect(&self, flow: &Unconfirmed, acknowledgment: u32);
-    /// Confirms a flow with these entries, of the client's packets and of the answers.
-    fn confirm(
-        &self,
-        flow: &Unconfirmed,
-        questions: &Self::Slot,
-        answers: &Self::Slot,
-    ) -> Result<(), InsertError>;
+    /// Notes which acknowledgment number confirms a flow; false where somebody is about to confirm or to remove it.
+    fn expect(&self, flow: &Unconfirmed, acknowledgment: u32) -> bool;
+    /// Confirms a flow.
+    fn confirm(&self, flow: &Unconfirmed) -> Result<(), InsertError>;
     /// Removes both directions of a flow, by the key of the client's packets. False where they are not there, or
     /// somebody else confirms or removes them at this moment.
     fn forget(&self, question: &FlowKey) -> bool;

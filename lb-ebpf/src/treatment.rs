@@ -66,7 +66,7 @@ impl Opening {
 
     /// The entry of one direction.
     #[inline(always)]
-    pub fn entry(&self, rewrite: &Rewrite, direction: Direction) -> FlowEntry {
+    pub fn entry(&self, rewrite: &Rewrite, direction: Direction, opened: Opened) -> FlowEntry {
         let treatment = if is_snat(&self.service) {
             Treatment::Snat
         } else {
@@ -81,7 +81,7 @@ impl Opening {
             role: Role::new(direction, treatment),
             state: FlowState::OPENING,
             last_seen: self.now,
-            opened: Opened::at(self.now),
+            opened,
             packets: 0,
             bytes: 0,
         }

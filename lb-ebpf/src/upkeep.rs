@@ -77,25 +77,25 @@ fn enter(flow: &EnteredFlow, tables: &Maps) -> bool {
     let entered = if is_confirmed {
         flow_table::insert(&FlowMemory, &question_key, &answer_key, write)
     } else {
-        tables.open(&question_key, &answer_key, write)
+        tables.open(&question_key, &answer_key, |to_node, to_client, opened| {
+            write(to_node, to_client);
+            to_client.with(|entry| entry.opened = opened);
+        })
     };
     if entered == Err(InsertError::Full) {
         return false;
     }
     // It may have been there already, and be further now in the table that it comes from.
-    let (Some(questions), Some(answers)) =
-        (tables.look_up(&question_key), tables.look_up(&answer_key))
-    else {
+    let Some(answers) = tables.look_up(&answer_key) else {
         return true;
     };
     let Some(unconfirmed) = tables.unconfirmed(&answer_key, &answers) else {
         return true;
     };
     if is_confirmed {
-        return tables.confirm(&unconfirmed, &questions, &answers) != Err(InsertError::Full);
+        return tables.confirm(&unconfirmed) != Err(InsertError::Full);
     }
-    if answer.entry.state == FlowState::ANSWERED {
-        tables.expect(&unconfirmed, flow.expected);
+    if answer.entry.state == FlowState::ANSWERED && tables.expect(&unconfirmed, flow.expected) {
         answers.with(|entry| entry.state = FlowState::ANSWERED);
     }
     true

@@ -63,6 +63,21 @@ impl Word {
         seen == old
     }
 
+    /// The same for a word of four bytes at `pointer`.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::new`].
+    #[inline(always)]
+    pub unsafe fn exchange_half(pointer: *mut u32, old: u32, new: u32) -> bool {
+        let mut seen = old;
+        // SAFETY: see above; an aligned word of four bytes. The instruction takes and returns w0.
+        unsafe {
+            asm!("w0 = cmpxchg32_32({p} + 0, w0, {v})", p = in(reg) pointer, v = in(wreg) new, inout("w0") seen);
+        }
+        seen == old
+    }
+
     /// Sets bits and returns what the word was before.
     #[inline(always)]
     pub fn set(self, bits: u64) -> u64 {

@@ -8,7 +8,7 @@ use aya_ebpf::{
     macros::btf_map,
 };
 use lb_common::{
-    flow::{FlowCell, FlowEntry, FlowKey},
+    flow::{FlowCell, FlowEntry, FlowKey, Opened},
     flow_index::{BucketWords, ELSEWHERE, LOCKED},
     names::{FLOW_PAIRS_USED, TURNS_TAKEN},
 };
@@ -122,10 +122,13 @@ impl Memory for FlowMemory {
     }
 
     #[inline(always)]
+    fn turns(&self) -> u32 {
+        set_at_load(&FLOW_TURNS)
+    }
+
+    #[inline(always)]
     fn next_turn(&self) -> u32 {
-        // The verifier does not know that there is one, and that is no zero.
-        let taken = state(TURNS_TAKEN).map_or(0, Word::increment);
-        taken as u32 % set_at_load(&FLOW_TURNS).max(1)
+        state(TURNS_TAKEN).map_or(0, Word::increment) as u32
     }
 
     #[inline(always)]
@@ -227,6 +230,21 @@ impl Cell for Line {
     fn set_key(&self, key: FlowKey) {
         // SAFETY: as in `key`; the cell is ours, and no word leads to it.
         unsafe { (*self.0.as_ptr()).key = key };
+    }
+
+    #[inline(always)]
+    fn opened(&self) -> Opened {
+        // SAFETY: as in `key`, but for that others change it as a whole.
+        unsafe { (&raw const (*self.0.as_ptr()).entry.opened).read_volatile() }
+    }
+
+    #[inline(always)]
+    fn exchange_opened(&self, old: Opened, new: Opened) -> bool {
+        // SAFETY: an aligned word of the same cell.
+        unsafe {
+            let opened = &raw mut (*self.0.as_ptr()).entry.opened;
+            Word::exchange_half(opened.cast(), old.word(), new.word())
+        }
     }
 
     #[inline(always)]

@@ -13,7 +13,7 @@ use lb_common::{
     counters::NodeCounters,
     drop_reason::{OBSERVED_CELL, VERDICT_CELLS},
     event::Event,
-    flow::{Direction, FlowKey},
+    flow::{Direction, FlowKey, Opened},
     fragment::{FragmentKey, FragmentPorts, MAX_FRAGMENTED},
     interface::{INTERFACE_CELLS, Interface},
     names::{ROUTING_CELLS_USED, ROUTING_GENERATION},
@@ -221,7 +221,7 @@ impl Tables for Maps<'_> {
         &self,
         question: &FlowKey,
         answer: &FlowKey,
-        write: impl FnOnce(&Slot, &Slot),
+        write: impl FnOnce(&Slot, &Slot, Opened),
     ) -> Result<(), InsertError> {
         turns::open(&FlowMemory, question, answer, write)
     }
@@ -232,18 +232,13 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn expect(&self, flow: &Unconfirmed, acknowledgment: u32) {
-        turns::expect(&FlowMemory, flow, acknowledgment);
+    fn expect(&self, flow: &Unconfirmed, acknowledgment: u32) -> bool {
+        turns::expect(&FlowMemory, flow, acknowledgment)
     }
 
     #[inline(always)]
-    fn confirm(
-        &self,
-        flow: &Unconfirmed,
-        questions: &Slot,
-        answers: &Slot,
-    ) -> Result<(), InsertError> {
-        turns::confirm(&FlowMemory, flow, questions, answers)
+    fn confirm(&self, flow: &Unconfirmed) -> Result<(), InsertError> {
+        turns::confirm(&FlowMemory, flow)
     }
 
     #[inline(always)]

@@ -41,7 +41,7 @@ pub fn advance<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T, now: u32)
             Some(unconfirmed) if !confirms(packet, unconfirmed.expected()) => {
                 Part::Refused(DropReason::NoFlow)
             }
-            Some(unconfirmed) => match tables.confirm(&unconfirmed, flow, &answers) {
+            Some(unconfirmed) => match tables.confirm(&unconfirmed) {
                 Ok(()) => {
                     // It may close the flow as well.
                     let flags = packet.tcp.flags;
@@ -51,7 +51,7 @@ pub fn advance<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T, now: u32)
                 Err(InsertError::Full) => Part::Refused(DropReason::FlowTableFull),
                 Err(_) => Part::Own,
             },
-            // Another CPU confirms it, or has done so.
+            // Another CPU confirms it or has done so, or is about to remove it.
             None => Part::Own,
         },
         Step::Anew => {
@@ -119,7 +119,9 @@ fn answered<T: Tables>(packet: &Packet, answers: &T::Slot, tables: &T) {
         let Some(unconfirmed) = tables.unconfirmed(&packet.key, answers) else {
             return;
         };
-        tables.expect(&unconfirmed, packet.tcp.sequence.wrapping_add(1));
+        if !tables.expect(&unconfirmed, packet.tcp.sequence.wrapping_add(1)) {
+            return;
+        }
         FlowState::ANSWERED
     } else {
         return;

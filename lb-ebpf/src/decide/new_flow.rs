@@ -2,7 +2,7 @@
 
 use lb_common::{
     drop_reason::DropReason,
-    flow::{Direction, FlowKey},
+    flow::{Direction, FlowKey, Opened},
     net::{Ip4, Port, Protocol},
     service::{FIRST_OWN_PORT, NO_NODE, Service, ServiceKey, Treatment, node_cell},
 };
@@ -137,9 +137,9 @@ pub fn enter<T: Tables>(
 ) -> Result<(), InsertError> {
     let question = &opening.key;
     let answer = &opening.answer(address, port);
-    let entered = tables.open(question, answer, |to_node, to_client| {
+    let entered = tables.open(question, answer, |to_node, to_client, opened| {
         write_question::<T>(opening, address, port, to_node);
-        write_answer::<T>(opening, answer, to_client);
+        write_answer::<T>(opening, answer, opened, to_client);
     });
     if entered == Err(InsertError::Known) {
         // Another CPU has opened the same flow for the same client: that one counts.
@@ -153,12 +153,13 @@ pub fn enter<T: Tables>(
 #[inline(never)]
 fn write_question<T: Tables>(opening: &Opening, address: Ip4, port: Port, entry: &T::Slot) {
     let rewrite = opening.to_node(address, port);
-    entry.with(|entry| *entry = opening.entry(&rewrite, Direction::TO_NODE));
+    let opened = Opened::at(opening.now);
+    entry.with(|entry| *entry = opening.entry(&rewrite, Direction::TO_NODE, opened));
 }
 
 /// Fills in the entry of the node's answers.
 #[inline(never)]
-fn write_answer<T: Tables>(opening: &Opening, answer: &FlowKey, entry: &T::Slot) {
+fn write_answer<T: Tables>(opening: &Opening, answer: &FlowKey, opened: Opened, entry: &T::Slot) {
     let rewrite = opening.to_client(answer);
-    entry.with(|entry| *entry = opening.entry(&rewrite, Direction::TO_CLIENT));
+    entry.with(|entry| *entry = opening.entry(&rewrite, Direction::TO_CLIENT, opened));
 }

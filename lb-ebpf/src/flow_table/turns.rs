@@ -9,7 +9,7 @@ use lb_common::{
     turn::Turn,
 };
 
-use super::{Cell, Memory, TurnWord, enter, take_both, vacate};
+use super::{Cell, Memory, TurnWord, enter, take_out, vacate};
 use crate::tables::{FlowSlot, InsertError};
 
 /// A flow that is not confirmed, as its turn was a moment ago.
@@ -28,7 +28,8 @@ impl Unconfirmed {
 }
 
 /// Enters both directions of a flow that is not confirmed, in the place of the one that was opened longest ago;
-/// `write` fills in the entry of the client's packets and that of the answers.
+/// `write` fills in the entry of the client's packets and that of the answers, and is told when those say that the flow
+/// was opened.
 ///
 /// # Errors
 ///
@@ -38,23 +39,25 @@ pub fn open<M: Memory>(
     memory: &M,
     question: &FlowKey,
     answer: &FlowKey,
-    write: impl FnOnce(&<M::Cell as Cell>::Slot, &<M::Cell as Cell>::Slot),
+    write: impl FnOnce(&<M::Cell as Cell>::Slot, &<M::Cell as Cell>::Slot, Opened),
 ) -> Result<(), InsertError> {
-    let mut number = memory.next_turn();
-    let mut pair = take(memory, number);
+    // There is one at least, which the compiler does not know.
+    let turns = memory.turns().max(1);
+    let mut taken = memory.next_turn();
+    let mut pair = take(memory, taken % turns);
     if pair == NO_PAIR {
-        number = memory.next_turn();
-        pair = take(memory, number);
+        taken = memory.next_turn();
+        pair = take(memory, taken % turns);
     }
+    let number = taken % turns;
     if pair == NO_PAIR {
         return Err(InsertError::Full);
     }
     let entered = enter(memory, pair, question, answer, |to_node, to_client| {
-        write(to_node, to_client);
-        to_client.with(|entry| entry.opened = Opened::in_turn(number));
+        write(to_node, to_client, Opened::in_turn(number));
     });
     if let Some(turn) = memory.turn(number) {
-        turn.set(Turn::of_pair(pair).0);
+        turn.set(Turn::of_pair(pair).expecting(taken).0);
     }
     entered
 }
@@ -63,7 +66,7 @@ pub fn open<M: Memory>(
 const NO_PAIR: u32 = u32::MAX;
 
 /// Takes hold of a turn and pushes out the flow that has it. Returns the first of its cells, [`NO_PAIR`] where
-/// somebody is at it: the flow is just being confirmed or removed.
+/// somebody is at it: the flow is just being opened, confirmed or removed.
 #[inline(never)]
 fn take<M: Memory>(memory: &M, number: u32) -> u32 {
     let Some(word) = memory.turn(number) else {
@@ -74,48 +77,42 @@ fn take<M: Memory>(memory: &M, number: u32) -> u32 {
         return NO_PAIR;
     }
     let pair = turn.pair(number);
-    if push_out(memory, pair) {
-        return pair;
+    if let Some(question) = memory.cell(pair).map(|cell| cell.key())
+        && !question.is_vacant()
+    {
+        take_out(memory, &question, pair);
+        take_answers(memory, pair);
     }
-    word.set(turn.0);
-    NO_PAIR
+    pair
 }
 
-/// Empties the words that lead to two cells; false where somebody else is about to.
+/// Empties the word that leads to the cell of a flow's answers.
 #[inline(always)]
-fn push_out<M: Memory>(memory: &M, pair: u32) -> bool {
-    let Some(question) = memory.cell(pair).map(|cell| cell.key()) else {
-        return false;
-    };
-    let Some(answer) = memory.cell(pair | 1).map(|cell| cell.key()) else {
-        return false;
-    };
-    question.is_vacant() || take_both(memory, &question, &answer, pair)
+fn take_answers<M: Memory>(memory: &M, pair: u32) {
+    if let Some(answers) = memory.cell(pair | 1) {
+        take_out(memory, &answers.key(), pair | 1);
+    }
 }
 
 /// Removes a flow that is not confirmed and has this turn; false where somebody else is about to confirm or to
 /// remove it.
 #[inline(never)]
-pub fn remove<M: Memory>(
-    memory: &M,
-    number: u32,
-    pair: u32,
-    question: &FlowKey,
-    answer: &FlowKey,
-) -> bool {
+pub fn remove<M: Memory>(memory: &M, number: u32, pair: u32, question: &FlowKey) -> bool {
     let Some(word) = memory.turn(number) else {
         return false;
     };
     let turn = Turn(word.load());
-    if turn.is_held() || turn.pair(number) != pair || !word.exchange(turn.0, turn.held().0) {
+    if turn.pair(number) != pair || turn.is_held() || !word.exchange(turn.0, turn.held().0) {
         return false;
     }
-    let is_ours = take_both(memory, question, answer, pair);
-    if is_ours {
+    // Before it was held the cells may have gone to another flow.
+    let is_there = take_out(memory, question, pair);
+    if is_there {
+        take_answers(memory, pair);
         vacate(memory, pair);
     }
     word.set(turn.0);
-    is_ours
+    is_there
 }
 
 /// The turn of the flow whose answers have the key `answer` and the entry `answers`; nothing where it is
@@ -132,38 +129,44 @@ pub fn of_answers<M: Memory>(
     (is_its_own && !turn.is_held()).then_some(Unconfirmed { number, turn })
 }
 
-/// Notes what the client is to acknowledge. Lost where somebody is about to confirm or to remove the flow.
+/// Notes what the client is to acknowledge; false where somebody is about to confirm or to remove the flow.
 #[inline(always)]
-pub fn expect<M: Memory>(memory: &M, flow: &Unconfirmed, acknowledgment: u32) {
-    if let Some(word) = memory.turn(flow.number) {
-        word.exchange(flow.turn.0, flow.turn.expecting(acknowledgment).0);
-    }
+pub fn expect<M: Memory>(memory: &M, flow: &Unconfirmed, acknowledgment: u32) -> bool {
+    memory
+        .turn(flow.number)
+        .is_some_and(|word| word.exchange(flow.turn.0, flow.turn.expecting(acknowledgment).0))
 }
 
-/// Confirms a flow with these entries: it keeps its cells, and its turn is given others.
+/// Confirms a flow: it keeps its cells, and its turn is given others.
 ///
 /// # Errors
 ///
 /// [`InsertError::Full`] where there are none, [`InsertError::Known`] where somebody else was first.
 #[inline(always)]
-pub fn confirm<M: Memory>(
-    memory: &M,
-    flow: &Unconfirmed,
-    questions: &<M::Cell as Cell>::Slot,
-    answers: &<M::Cell as Cell>::Slot,
-) -> Result<(), InsertError> {
+pub fn confirm<M: Memory>(memory: &M, flow: &Unconfirmed) -> Result<(), InsertError> {
     let word = memory.turn(flow.number).ok_or(InsertError::Full)?;
-    let pair = memory.take_pair().ok_or(InsertError::Full)?;
-    if !word.exchange(flow.turn.0, Turn::of_pair(pair).0) {
-        memory.give_pair(pair);
+    let spare = memory.take_pair().ok_or(InsertError::Full)?;
+    let next = Turn::of_pair(spare).expecting(flow.turn.expected());
+    if !word.exchange(flow.turn.0, next.0) {
+        memory.give_pair(spare);
         return Err(InsertError::Known);
     }
-    let opened = questions.with(|entry| entry.opened);
+    // The cells that the turn has had, and no others that a look-up has led to: those may be another flow's by now.
+    let pair = flow.turn.pair(flow.number);
+    let Some(questions) = memory.cell(pair).map(Cell::slot) else {
+        return Err(InsertError::Full);
+    };
+    let Some(answers) = memory.cell(pair | 1).map(Cell::slot) else {
+        return Err(InsertError::Full);
+    };
+    let opened = questions.with(|entry| {
+        establish(entry);
+        entry.opened
+    });
     answers.with(|entry| {
         entry.opened = opened;
         establish(entry);
     });
-    questions.with(establish);
     Ok(())
 }
 

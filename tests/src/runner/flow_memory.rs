@@ -7,7 +7,7 @@ use std::{
 };
 
 use lb_common::{
-    flow::{FlowCell, FlowEntry, FlowKey},
+    flow::{FlowCell, FlowEntry, FlowKey, Opened},
     flow_index::{BUCKET_WORDS, BucketWords, ELSEWHERE, LOCKED, buckets},
 };
 use lb_daemon::datapath::Pair;
@@ -107,10 +107,14 @@ impl<'a> Memory for &'a FlowMemory {
         self.given_back.borrow_mut().push(first);
     }
 
+    fn turns(&self) -> u32 {
+        self.turns.len() as u32
+    }
+
     fn next_turn(&self) -> u32 {
         let taken = self.turns_taken.get();
         self.turns_taken.set(taken + 1);
-        taken % self.turns.len() as u32
+        taken
     }
 
     fn turn(&self, number: u32) -> Option<PlainTurn<'a>> {
@@ -187,6 +191,19 @@ impl Cell for PlainCell {
 
     fn set_key(&self, key: FlowKey) {
         self.0.borrow_mut().key = key;
+    }
+
+    fn opened(&self) -> Opened {
+        self.0.borrow().entry.opened
+    }
+
+    fn exchange_opened(&self, old: Opened, new: Opened) -> bool {
+        let mut cell = self.0.borrow_mut();
+        let is_old = cell.entry.opened == old;
+        if is_old {
+            cell.entry.opened = new;
+        }
+        is_old
     }
 
     fn slot(self) -> PlainSlot {

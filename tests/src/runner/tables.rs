@@ -9,7 +9,7 @@ use std::{
 use lb_common::{
     affinity::{Affinity, AffinityKey},
     event::Event,
-    flow::{FlowCell, FlowEntry, FlowKey},
+    flow::{FlowCell, FlowEntry, FlowKey, Opened},
     fragment::{FragmentKey, FragmentPorts},
     interface::Interface,
     net::{Ip4, Mac, Zone},
@@ -108,7 +108,7 @@ impl Tables for PlainTables {
         &self,
         question: &FlowKey,
         answer: &FlowKey,
-        write: impl FnOnce(&PlainSlot, &PlainSlot),
+        write: impl FnOnce(&PlainSlot, &PlainSlot, Opened),
     ) -> Result<(), InsertError> {
         turns::open(&&self.flows, question, answer, write)
     }
@@ -117,17 +117,12 @@ impl Tables for PlainTables {
         turns::of_answers(&&self.flows, answer, answers)
     }
 
-    fn expect(&self, flow: &Unconfirmed, acknowledgment: u32) {
-        turns::expect(&&self.flows, flow, acknowledgment);
+    fn expect(&self, flow: &Unconfirmed, acknowledgment: u32) -> bool {
+        turns::expect(&&self.flows, flow, acknowledgment)
     }
 
-    fn confirm(
-        &self,
-        flow: &Unconfirmed,
-        questions: &PlainSlot,
-        answers: &PlainSlot,
-    ) -> Result<(), InsertError> {
-        turns::confirm(&&self.flows, flow, questions, answers)
+    fn confirm(&self, flow: &Unconfirmed) -> Result<(), InsertError> {
+        turns::confirm(&&self.flows, flow)
     }
 
     fn forget(&self, question: &FlowKey) -> bool {
