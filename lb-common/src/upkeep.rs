@@ -8,7 +8,7 @@ use crate::flow::{FlowCell, FlowKey};
 /// Flows in one [`Ended`] frame.
 pub const ENDED: usize = 16;
 /// Flows in one [`Entered`] frame.
-pub const ENTERED: usize = 8;
+pub const ENTERED: usize = 4;
 
 /// A flow that is over.
 #[derive(
