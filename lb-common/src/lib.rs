@@ -22,6 +22,7 @@ pub mod names;
 pub mod net;
 pub mod next_hop;
 pub mod policy;
+pub mod route_cache;
 pub mod service;
 pub mod settings;
 pub mod transaction;

@@ -52,8 +52,10 @@ pub const VERDICTS: &str = "VERDICTS";
 pub const NODE_ADDRESSES: &str = "NODE_ADDRESSES";
 /// `ServiceKey` of a node's address and a port outside to `Outbound`.
 pub const OUTBOUND: &str = "OUTBOUND";
-/// `Destination` to `CachedRoute`; evicts the oldest.
+/// The cache of routes: number of a line to a `route_cache::Line`.
 pub const ROUTES: &str = "ROUTES";
+/// `node_cell` to the word of the cache of routes that leads to the node, a `u64`.
+pub const NODE_ROUTES: &str = "NODE_ROUTES";
 /// `Transaction` to the second it was asked in, a `u32`; evicts the oldest.
 pub const TRANSACTIONS: &str = "TRANSACTIONS";
 /// `FragmentKey` to `FragmentPorts`; evicts the oldest.
@@ -73,7 +75,7 @@ pub const EVENTS: &str = "EVENTS";
 pub const LAYOUT: u32 = 2;
 
 /// Every map.
-pub const MAPS: [&str; 26] = [
+pub const MAPS: [&str; 27] = [
     FLOWS,
     FLOW_INDEX,
     FLOW_PAIRS,
@@ -94,6 +96,7 @@ pub const MAPS: [&str; 26] = [
     NODE_ADDRESSES,
     OUTBOUND,
     ROUTES,
+    NODE_ROUTES,
     TRANSACTIONS,
     FRAGMENTS,
     AFFINITIES,

@@ -25,8 +25,10 @@ use lb_common::{
     net::Ip4,
     next_hop::{Neighbour, NextHop},
     policy::NodeAddress,
+    route_cache,
     service::{
-        Node, Outbound, Ring, SNAT_POOL_WORDS, SNAT_PORT_WORDS, Service, ServiceKey, full_word,
+        MAX_NODES, MAX_SERVICES, Node, Outbound, Ring, SNAT_POOL_WORDS, SNAT_PORT_WORDS, Service,
+        ServiceKey, full_word,
     },
     settings::Settings,
 };
@@ -67,6 +69,8 @@ pub struct Datapath {
     snat_ports: Cells<u64>,
     next_hops: Cells<NextHop>,
     neighbours: Table<Neighbour, u32>,
+    routes: Cells<route_cache::Line>,
+    node_routes: Cells<u64>,
     routing: Cells<u64>,
     interfaces: Cells<Interface>,
     node_counters: CpuCells<NodeCounters>,
@@ -290,15 +294,35 @@ impl Datapath {
     /// Starts a new generation of the routes: every flow looks its next hop up again.
     pub fn raise_route_generation(&mut self) -> Result<()> {
         let raised = self.routing.get(names::ROUTING_GENERATION)?.wrapping_add(1);
-        self.routing.set(names::ROUTING_GENERATION, &raised)?;
+        self.start_route_generation(raised)
+    }
+
+    /// Starts a generation by its number, which is larger than that of any before.
+    pub fn start_route_generation(&mut self, generation: u64) -> Result<()> {
+        let before = self.routing.get(names::ROUTING_GENERATION)?;
+        if before / route_cache::GENERATIONS != generation / route_cache::GENERATIONS {
+            self.clear_routes()?;
+        }
+        self.routing.set(names::ROUTING_GENERATION, &generation)?;
         let mut cells = Vec::new();
         self.walk_neighbours(|_, cell| cells.push(*cell))?;
         for cell in cells {
             let mut next_hop = self.next_hops.get(cell)?;
-            next_hop.generation = raised as u32;
+            next_hop.generation = generation as u32;
             // Empty until the next look-up fills it: the neighbour may be no next hop any more.
             next_hop.interface = 0;
             self.next_hops.set(cell, &next_hop)?;
+        }
+        Ok(())
+    }
+
+    /// Empties the cache of routes: the numbers of generations in it begin anew.
+    fn clear_routes(&mut self) -> Result<()> {
+        for line in 0..route_cache::LINES {
+            self.routes.set(line, &[0; route_cache::WAYS])?;
+        }
+        for cell in 0..MAX_SERVICES * MAX_NODES {
+            self.node_routes.set(cell, &0)?;
         }
         Ok(())
     }
@@ -322,6 +346,7 @@ impl Datapath {
         let gone = self.node_counters(cell)?.packets.iter().sum();
         self.verdicts.add(GONE_CELL, gone)?;
         self.node_counters.clear(cell)?;
+        self.node_routes.set(cell, &0)?;
         self.nodes.set(cell, &Node::default())
     }
 

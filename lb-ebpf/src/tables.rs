@@ -9,12 +9,14 @@ use lb_common::{
     fragment::{FragmentKey, FragmentPorts},
     interface::Interface,
     net::{Ip4, Zone},
-    next_hop::{CachedRoute, Destination, Neighbour, NextHop},
+    next_hop::{Neighbour, NextHop},
     policy::NodeAddress,
     service::{Node, Outbound, Service, ServiceKey},
     settings::Settings,
     transaction::Transaction,
 };
+
+use crate::route_cache;
 
 /// A flow entry where it lies in its table. Other CPUs may use it at the same time.
 pub trait FlowSlot {
@@ -70,6 +72,8 @@ pub trait Tables {
     type Slot: FlowSlot;
     /// An entry of the half-open table.
     type HalfOpen: HalfOpenSlot<Slot = Self::Slot>;
+    /// A line of the cache of routes.
+    type RouteLine: route_cache::Line;
 
     /// Looks up a flow.
     fn flow(&self, table: Table, key: &FlowKey) -> Option<Self::Slot>;
@@ -138,10 +142,12 @@ pub trait Tables {
     fn interface(&self, index: u32) -> Option<Interface>;
     /// Asks `f` about a node's own address; `None` for any other address.
     fn node_address<R>(&self, address: Ip4, f: impl FnOnce(&NodeAddress) -> R) -> Option<R>;
-    /// The latest answer of [`Tables::route`] for packets to a destination.
-    fn cached_route(&self, destination: &Destination) -> Option<CachedRoute>;
-    /// Keeps an answer for [`Tables::cached_route`].
-    fn cache_route(&self, destination: &Destination, route: &CachedRoute);
+    /// A line of the cache of routes ([`lb_common::route_cache`]).
+    fn route_line(&self, number: u32) -> Option<Self::RouteLine>;
+    /// The word of the way to a node, by its cell; 0 for none.
+    fn node_route(&self, cell: u32) -> u64;
+    /// Replaces that word.
+    fn set_node_route(&self, cell: u32, word: u64);
 
     /// When a transaction was asked of a VIP (second of the monotonic clock), if it was.
     fn asked_vip(&self, transaction: &Transaction) -> Option<u32>;

@@ -120,6 +120,8 @@ pub fn load(sizes: Sizes, pins: Option<Pins>) -> Result<Datapath> {
         snat_ports: Cells::new(names::SNAT_PORTS, take(names::SNAT_PORTS)?)?,
         next_hops: Cells::new(names::NEXT_HOPS, take(names::NEXT_HOPS)?)?,
         neighbours: Table::new(names::NEIGHBOURS, take(names::NEIGHBOURS)?)?,
+        routes: Cells::new(names::ROUTES, take(names::ROUTES)?)?,
+        node_routes: Cells::new(names::NODE_ROUTES, take(names::NODE_ROUTES)?)?,
         routing: Cells::new(names::ROUTING, take(names::ROUTING)?)?,
         interfaces: Cells::new(names::INTERFACES, take(names::INTERFACES)?)?,
         node_counters: CpuCells::new(names::NODE_COUNTERS, take(names::NODE_COUNTERS)?)?,

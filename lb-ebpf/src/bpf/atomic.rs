@@ -25,6 +25,13 @@ impl Word {
         unsafe { self.0.read_volatile() }
     }
 
+    /// Replaces the word, whatever it is.
+    #[inline(always)]
+    pub fn store(self, word: u64) {
+        // SAFETY: see `new`; an aligned word is written as a whole.
+        unsafe { self.0.write_volatile(word) }
+    }
+
     /// Adds one and returns what the word was before.
     #[inline(always)]
     pub fn increment(self) -> u64 {

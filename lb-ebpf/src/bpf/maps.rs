@@ -1,5 +1,7 @@
 //! The maps, and the operations on them that [`Tables`] names.
 
+use core::ptr::NonNull;
+
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_NOEXIST, bpf_fib_lookup as FibLookup},
@@ -18,8 +20,9 @@ use lb_common::{
     interface::{INTERFACE_CELLS, Interface},
     names::{ROUTING_CELLS_USED, ROUTING_GENERATION},
     net::{Ip4, Mac, Zone},
-    next_hop::{CachedRoute, Destination, MAX_NEXT_HOPS, Neighbour, NextHop},
+    next_hop::{MAX_NEXT_HOPS, Neighbour, NextHop},
     policy::NodeAddress,
+    route_cache::{LINES, Line},
     service::{
         MAX_NODES, MAX_SERVICES, MAX_SNAT_POOLS, NO_NODE, Node, Outbound, Ring, SNAT_POOL_WORDS,
         Service, ServiceKey,
@@ -30,13 +33,14 @@ use lb_common::{
 use lb_ebpf::{
     flow_table,
     packet::Packet,
+    route_cache,
     tables::{HalfOpenSlot as _, InsertError, Route, Table, Tables},
     verdict::Way,
 };
 
 use super::{
     atomic::Word,
-    flows::{self, FlowMemory, HalfOpen, Slot},
+    flows::{self, FlowMemory, HalfOpen, ON_PAGES, Slot},
 };
 
 const NODE_CELLS: usize = (MAX_SERVICES * MAX_NODES) as usize;
@@ -72,7 +76,9 @@ static NODE_ADDRESSES: HashMap<Ip4, NodeAddress, { (MAX_SERVICES * MAX_NODES) as
 static OUTBOUND: HashMap<ServiceKey, Outbound, { (MAX_SERVICES * MAX_NODES) as usize }> =
     HashMap::new();
 #[btf_map]
-static ROUTES: LruHashMap<Destination, CachedRoute, 32_768> = LruHashMap::new();
+static ROUTES: Array<Line, { LINES as usize }, ON_PAGES> = Array::new();
+#[btf_map]
+static NODE_ROUTES: Array<u64, NODE_CELLS> = Array::new();
 #[btf_map]
 static TRANSACTIONS: LruHashMap<Transaction, u32, { MAX_TRANSACTIONS as usize }> =
     LruHashMap::new();
@@ -200,9 +206,33 @@ fn forget_established(question: &FlowKey) -> bool {
     flow_table::remove(&FlowMemory, question)
 }
 
+/// A line of the cache of routes, in place.
+pub struct RouteLine(NonNull<Line>);
+
+impl route_cache::Line for RouteLine {
+    #[inline(always)]
+    fn load(&self, way: usize) -> u64 {
+        self.word(way).load()
+    }
+
+    #[inline(always)]
+    fn store(&self, way: usize, word: u64) {
+        self.word(way).store(word);
+    }
+}
+
+impl RouteLine {
+    #[inline(always)]
+    fn word(&self, way: usize) -> Word {
+        // SAFETY: just looked up in an array map, and ways are below the number of words in a line.
+        unsafe { Word::new(self.0.as_ptr().cast::<u64>().add(way)) }
+    }
+}
+
 impl Tables for Maps<'_> {
     type Slot = Slot;
     type HalfOpen = HalfOpen;
+    type RouteLine = RouteLine;
 
     #[inline(always)]
     fn flow(&self, table: Table, key: &FlowKey) -> Option<Slot> {
@@ -381,15 +411,23 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn cached_route(&self, destination: &Destination) -> Option<CachedRoute> {
-        // SAFETY: copied before anything else happens.
-        unsafe { ROUTES.get(destination) }.copied()
+    fn route_line(&self, number: u32) -> Option<RouteLine> {
+        ROUTES
+            .get_ptr_mut(number)
+            .and_then(NonNull::new)
+            .map(RouteLine)
     }
 
     #[inline(always)]
-    fn cache_route(&self, destination: &Destination, route: &CachedRoute) {
-        // Without a place in the cache the next packet asks again.
-        let _ = ROUTES.insert(destination, route, 0);
+    fn node_route(&self, cell: u32) -> u64 {
+        word(&NODE_ROUTES, cell).map_or(0, Word::load)
+    }
+
+    #[inline(always)]
+    fn set_node_route(&self, cell: u32, route: u64) {
+        if let Some(word) = word(&NODE_ROUTES, cell) {
+            word.store(route);
+        }
     }
 
     #[inline(always)]

@@ -3,8 +3,8 @@
 
 use lb_common::{
     drop_reason::DropReason,
-    net::{Ip4, Protocol},
-    next_hop::{Destination, NextHop},
+    net::Protocol,
+    next_hop::NextHop,
     policy::{NodeAddress, Question},
 };
 
@@ -121,14 +121,5 @@ fn way<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found 
     if packet.ttl <= 1 {
         return Found::Refused(DropReason::TtlExpired);
     }
-    // From whom it comes does not count.
-    let destination = Destination {
-        address: packet.key.destination,
-        source: Ip4::UNSPECIFIED,
-        zone: u32::from(packet.key.zone()),
-    };
-    match adjacency::look_up_once(tables, packet.zone, &packet.key, &destination, next_hop) {
-        Ok(_) => Found::Routed,
-        Err(reason) => Found::Refused(reason),
-    }
+    adjacency::to_destination(packet, tables, next_hop)
 }

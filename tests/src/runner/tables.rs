@@ -13,15 +13,16 @@ use lb_common::{
     fragment::{FragmentKey, FragmentPorts},
     interface::Interface,
     net::{Ip4, Mac, Zone},
-    next_hop::{CachedRoute, Destination, Neighbour, NextHop},
+    next_hop::{Neighbour, NextHop},
     policy::NodeAddress,
+    route_cache::WAYS,
     service::{Node, Outbound, SNAT_POOL_WORDS, Service, ServiceKey},
     settings::{AnswerBudget, Settings},
     transaction::Transaction,
 };
 use lb_daemon::contents::Contents;
 use lb_ebpf::{
-    flow_table,
+    flow_table, route_cache,
     tables::{FlowSlot, HalfOpenSlot, InsertError, Route, Table, Tables},
 };
 
@@ -40,7 +41,8 @@ pub struct PlainTables {
     cursors: RefCell<HashMap<u16, u32>>,
     next_hops: RefCell<HashMap<u32, NextHop>>,
     cells: RefCell<HashMap<Neighbour, u32>>,
-    routes: RefCell<HashMap<Destination, CachedRoute>>,
+    routes: RefCell<HashMap<u32, RouteLine>>,
+    node_routes: RefCell<HashMap<u32, u64>>,
     transactions: RefCell<HashMap<Transaction, u32>>,
     fragments: RefCell<HashMap<FragmentKey, FragmentPorts>>,
     /// Clients that stay with nodes that drain.
@@ -51,6 +53,8 @@ pub struct PlainTables {
     pub observed: Cell<u64>,
     /// Raised by tests that change routes.
     pub generation: Cell<u32>,
+    /// The router that the default route leads to.
+    pub gateway: Cell<Ip4>,
     /// What the daemon would have heard.
     pub events: RefCell<Vec<Event>>,
 }
@@ -92,6 +96,20 @@ impl FlowSlot for PlainSlot {
     }
 }
 
+/// A line of the cache of routes.
+#[derive(Clone, Default)]
+pub struct RouteLine(Rc<[Cell<u64>; WAYS]>);
+
+impl route_cache::Line for RouteLine {
+    fn load(&self, way: usize) -> u64 {
+        self.0[way].get()
+    }
+
+    fn store(&self, way: usize, word: u64) {
+        self.0[way].set(word);
+    }
+}
+
 impl PlainTables {
     /// Tables with these contents, and room for as many flows.
     pub fn new(contents: Contents, flows: usize, half_open: usize) -> Self {
@@ -105,6 +123,7 @@ impl PlainTables {
             next_hops: RefCell::default(),
             cells: RefCell::default(),
             routes: RefCell::default(),
+            node_routes: RefCell::default(),
             transactions: RefCell::default(),
             fragments: RefCell::default(),
             affinities: RefCell::default(),
@@ -112,6 +131,7 @@ impl PlainTables {
             answers: RefCell::default(),
             observed: Cell::new(0),
             generation: Cell::new(0),
+            gateway: Cell::new(Ip4::from_octets([192, 0, 2, 254])),
             events: RefCell::default(),
         }
     }
@@ -144,6 +164,7 @@ pub const fn interface_index(port: Port) -> u32 {
 impl Tables for PlainTables {
     type Slot = PlainSlot;
     type HalfOpen = PlainHalfOpen;
+    type RouteLine = RouteLine;
 
     fn flow(&self, table: Table, key: &FlowKey) -> Option<PlainSlot> {
         match table {
@@ -312,7 +333,7 @@ impl Tables for PlainTables {
         let (port, next) = match destination {
             [203, 0, 113, _] => (Port::Ext1, key.destination.octets()),
             [10, 20, 0, _] => (Port::Int0, key.destination.octets()),
-            _ => (Port::Ext0, [192, 0, 2, 254]),
+            _ => (Port::Ext0, self.gateway.get().octets()),
         };
         let neighbour = Neighbour {
             interface: interface_index(port),
@@ -357,12 +378,16 @@ impl Tables for PlainTables {
             .map(|(_, rules)| f(rules))
     }
 
-    fn cached_route(&self, destination: &Destination) -> Option<CachedRoute> {
-        self.routes.borrow().get(destination).copied()
+    fn route_line(&self, number: u32) -> Option<RouteLine> {
+        Some(self.routes.borrow_mut().entry(number).or_default().clone())
     }
 
-    fn cache_route(&self, destination: &Destination, route: &CachedRoute) {
-        self.routes.borrow_mut().insert(*destination, *route);
+    fn node_route(&self, cell: u32) -> u64 {
+        self.node_routes.borrow().get(&cell).copied().unwrap_or(0)
+    }
+
+    fn set_node_route(&self, cell: u32, word: u64) {
+        self.node_routes.borrow_mut().insert(cell, word);
     }
 
     fn asked_vip(&self, transaction: &Transaction) -> Option<u32> {
