@@ -2,6 +2,7 @@
 //!
 //! One task owns a [`Datapath`]; nobody else writes to the maps.
 
+mod addresses;
 mod adopt;
 mod affinities;
 mod attach;
@@ -16,15 +17,14 @@ mod table;
 
 use aya::{Ebpf, programs::Xdp};
 use lb_common::{
+    address::KnownAddress,
     affinity::{Affinity, AffinityKey},
     counters::NodeCounters,
     drop_reason::{GONE_CELL, VERDICT_CELLS},
     flow::{FlowKey, HalfOpenEntry},
     interface::{INTERFACE_CELLS, Interface},
     names,
-    net::Ip4,
     next_hop::{Neighbour, NextHop},
-    policy::NodeAddress,
     route_cache,
     service::{
         MAX_NODES, MAX_SERVICES, Node, Outbound, Ring, SNAT_POOL_WORDS, SNAT_PORT_WORDS, Service,
@@ -38,6 +38,12 @@ use crate::{
     indexes::{Owner, Place},
 };
 
+use self::{
+    addresses::Addresses,
+    batch::{read_cells, walk},
+    flows::{Established, Outgrown},
+    table::{Cells, CpuCells, Table},
+};
 pub use self::{
     attach::{Attached, Mode},
     error::{Error, Result},
@@ -45,11 +51,6 @@ pub use self::{
     flows::{FlowBatch, FlowTable, Pair, Progress},
     load::Sizes,
     pins::Pins,
-};
-use self::{
-    batch::{read_cells, walk},
-    flows::{Established, Outgrown},
-    table::{Cells, CpuCells, Table},
 };
 
 /// The program and its maps.
@@ -60,9 +61,8 @@ pub struct Datapath {
     services: Table<ServiceKey, Service>,
     rings: Cells<Ring>,
     nodes: Cells<Node>,
-    vips: Table<Ip4, u32>,
+    addresses: Addresses,
     outbound: Table<ServiceKey, Outbound>,
-    node_addresses: Table<Ip4, NodeAddress>,
     affinities: Table<AffinityKey, Affinity>,
     node_loads: Cells<u64>,
     settings: Cells<Settings>,
@@ -218,14 +218,20 @@ impl Datapath {
             Change::Settings(settings) => self.settings.set(0, settings),
             Change::Node(cell, node) => self.nodes.set(*cell, node),
             Change::Ring(service, ring) => self.rings.set(u32::from(*service), ring),
-            Change::Vip(address, zone) => self.vips.set(address, zone),
+            Change::Vip(address, zone) => {
+                let vip = KnownAddress::vip(*address, *zone);
+                self.addresses.set(*address, &vip)
+            }
             Change::Service(key, service) => self.services.set(key, service),
             Change::Outbound(key, outbound) => self.outbound.set(key, outbound),
             Change::RemoveOutbound(key) => self.outbound.remove(key),
-            Change::NodeAddress(address, rules) => self.node_addresses.set(address, rules),
-            Change::RemoveNodeAddress(address) => self.node_addresses.remove(address),
+            Change::NodeAddress(address, rules) => {
+                let node = KnownAddress::node(*address, **rules);
+                self.addresses.set(*address, &node)
+            }
+            Change::RemoveNodeAddress(address) => self.addresses.remove(*address, false),
             Change::RemoveService(key) => self.services.remove(key),
-            Change::RemoveVip(address) => self.vips.remove(address),
+            Change::RemoveVip(address) => self.addresses.remove(*address, true),
         }
     }
 

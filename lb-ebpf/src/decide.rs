@@ -22,7 +22,7 @@ use lb_common::{drop_reason::DropReason, next_hop::NextHop};
 use crate::{
     adjacency,
     packet::{Packet, Transport},
-    tables::{Table, Tables},
+    tables::{Owner, Table, Tables},
     verdict::{Verdict, Way},
 };
 
@@ -100,11 +100,12 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32, way: &mut Way) -
 /// What to make of a packet of no established flow: whoever knows something of it first.
 #[inline(always)]
 fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop) -> Found {
+    let destination = tables.owner(packet.key.destination);
     // What a node's own address receives is of no flow.
-    match routed::to_node(packet, tables, next_hop) {
-        Found::None => {}
-        found => return found,
+    if let Owner::Node(number) = destination {
+        return routed::to_node(packet, number, tables, next_hop);
     }
+    let is_for_vip = matches!(destination, Owner::Vip(_));
     let is_flow = matches!(packet.transport, Transport::Tcp | Transport::Udp);
     if is_flow {
         match half_open::advance(packet, tables, now) {
@@ -118,15 +119,20 @@ fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop
             }
             found => return found,
         }
-        // No node's address is a VIP: what asks a service concerns nobody below.
-        match new_flow::open(packet, tables, now) {
-            Found::None => {}
-            found => return found,
+        let opened = if is_for_vip {
+            new_flow::open(packet, tables, now)
+        } else if packet.tcp.flags.opens() {
+            // A SYN is TCP: for other protocols the flags are zero.
+            vip_out::open(packet, tables, now)
+        } else {
+            Found::None
+        };
+        if opened != Found::None {
+            return opened;
         }
-        match vip_out::open(packet, tables, now) {
-            Found::None => {}
-            found => return found,
-        }
+    }
+    if is_for_vip {
+        return unclaimed::judge(packet, tables);
     }
     match routed::from_node(packet, tables, next_hop) {
         Found::None => {}

@@ -57,6 +57,25 @@ pub enum Route {
     None,
 }
 
+/// Whose an address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A VIP in this zone.
+    Vip(Zone),
+    /// A node's own address, with its number.
+    Node(u32),
+    /// None that the configuration names.
+    Nobody,
+}
+
+impl Owner {
+    /// True for a node's own address.
+    #[inline(always)]
+    pub const fn is_node(self) -> bool {
+        matches!(self, Self::Node(_))
+    }
+}
+
 /// The two flow tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
@@ -116,8 +135,18 @@ pub trait Tables {
     fn load(&self, cell: u32) -> u64;
     /// Counts a flow for a node.
     fn count_opened(&self, cell: u32);
+    /// Whose an address is.
+    fn owner(&self, address: Ip4) -> Owner;
     /// The zone of a VIP, `None` for any other address.
-    fn vip(&self, address: Ip4) -> Option<Zone>;
+    #[inline(always)]
+    fn vip(&self, address: Ip4) -> Option<Zone> {
+        match self.owner(address) {
+            Owner::Vip(zone) => Some(zone),
+            Owner::Node(_) | Owner::Nobody => None,
+        }
+    }
+    /// Asks `f` about a node's own address by its number ([`Owner::Node`]).
+    fn node_address<R>(&self, number: u32, f: impl FnOnce(&NodeAddress) -> R) -> Option<R>;
 
     /// 64 ports of a pool: the ports `word * 64 ..`, a set bit for each that may be in use.
     fn snat_word(&self, pool: u16, word: u32) -> u64;
@@ -140,8 +169,6 @@ pub trait Tables {
     fn route(&self, key: &FlowKey) -> Route;
     /// An interface with the program on it.
     fn interface(&self, index: u32) -> Option<Interface>;
-    /// Asks `f` about a node's own address; `None` for any other address.
-    fn node_address<R>(&self, address: Ip4, f: impl FnOnce(&NodeAddress) -> R) -> Option<R>;
     /// A line of the cache of routes ([`lb_common::route_cache`]).
     fn route_line(&self, number: u32) -> Option<Self::RouteLine>;
     /// The word of the way to a node, by its cell; 0 for none.

@@ -11,6 +11,7 @@ use lb_common::{flow_index, names};
 
 use super::{
     Datapath, Error, Result,
+    addresses::Addresses,
     adopt::{Adoption, survey},
     flows::{Established, Outgrown, upkeep},
     pins::Pins,
@@ -111,9 +112,12 @@ pub fn load(sizes: Sizes, pins: Option<Pins>) -> Result<Datapath> {
         services: Table::new(names::SERVICES, take(names::SERVICES)?)?,
         rings: Cells::new(names::RINGS, take(names::RINGS)?)?,
         nodes: Cells::new(names::NODES, take(names::NODES)?)?,
-        vips: Table::new(names::VIPS, take(names::VIPS)?)?,
+        addresses: Addresses::new(
+            Cells::new(names::ADDRESSES, take(names::ADDRESSES)?)?,
+            Cells::new(names::ADDRESS_INDEX, take(names::ADDRESS_INDEX)?)?,
+            Cells::new(names::ADDRESS_HASH, take(names::ADDRESS_HASH)?)?,
+        ),
         outbound: Table::new(names::OUTBOUND, take(names::OUTBOUND)?)?,
-        node_addresses: Table::new(names::NODE_ADDRESSES, take(names::NODE_ADDRESSES)?)?,
         affinities: Table::new(names::AFFINITIES, take(names::AFFINITIES)?)?,
         node_loads: Cells::new(names::NODE_LOADS, take(names::NODE_LOADS)?)?,
         settings: Cells::new(names::SETTINGS, take(names::SETTINGS)?)?,

@@ -11,6 +11,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use lb_common::{
+    address::{ADDRESS_CELLS, ADDRESS_INDEXES, AddressHash, AddressIndex, KnownAddress},
     affinity::{Affinity, AffinityKey, MAX_AFFINITIES},
     counters::NodeCounters,
     drop_reason::{OBSERVED_CELL, VERDICT_CELLS},
@@ -19,7 +20,7 @@ use lb_common::{
     fragment::{FragmentKey, FragmentPorts, MAX_FRAGMENTED},
     interface::{INTERFACE_CELLS, Interface},
     names::{ROUTING_CELLS_USED, ROUTING_GENERATION},
-    net::{Ip4, Mac, Zone},
+    net::{Ip4, Mac},
     next_hop::{MAX_NEXT_HOPS, Neighbour, NextHop},
     policy::NodeAddress,
     route_cache::{LINES, Line},
@@ -34,7 +35,7 @@ use lb_ebpf::{
     flow_table,
     packet::Packet,
     route_cache,
-    tables::{HalfOpenSlot as _, InsertError, Route, Table, Tables},
+    tables::{HalfOpenSlot as _, InsertError, Owner, Route, Table, Tables},
     verdict::Way,
 };
 
@@ -52,7 +53,11 @@ static RINGS: Array<Ring, { MAX_SERVICES as usize }> = Array::new();
 #[btf_map]
 static NODES: Array<Node, NODE_CELLS> = Array::new();
 #[btf_map]
-static VIPS: HashMap<Ip4, u32, 256> = HashMap::new();
+static ADDRESSES: Array<KnownAddress, { ADDRESS_CELLS as usize }> = Array::new();
+#[btf_map]
+static ADDRESS_INDEX: Array<AddressIndex, { ADDRESS_INDEXES as usize }> = Array::new();
+#[btf_map]
+static ADDRESS_HASH: Array<u64, 1> = Array::new();
 #[btf_map]
 static SNAT_PORTS: Array<u64, { (MAX_SNAT_POOLS * SNAT_POOL_WORDS) as usize }> = Array::new();
 #[btf_map]
@@ -69,9 +74,6 @@ static INTERFACES: Array<Interface, { INTERFACE_CELLS as usize }> = Array::new()
 static NODE_COUNTERS: PerCpuArray<NodeCounters, NODE_CELLS> = PerCpuArray::new();
 #[btf_map]
 static VERDICTS: PerCpuArray<u64, { VERDICT_CELLS as usize }> = PerCpuArray::new();
-#[btf_map]
-static NODE_ADDRESSES: HashMap<Ip4, NodeAddress, { (MAX_SERVICES * MAX_NODES) as usize }> =
-    HashMap::new();
 #[btf_map]
 static OUTBOUND: HashMap<ServiceKey, Outbound, { (MAX_SERVICES * MAX_NODES) as usize }> =
     HashMap::new();
@@ -324,14 +326,23 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn vip(&self, address: Ip4) -> Option<Zone> {
-        // SAFETY: copied before anything else happens.
-        let zone = unsafe { VIPS.get(address) }.copied()?;
-        Some(if zone == Zone::Internal as u32 {
-            Zone::Internal
-        } else {
-            Zone::External
-        })
+    fn owner(&self, address: Ip4) -> Owner {
+        let Some(hash) = word(&ADDRESS_HASH, 0) else {
+            return Owner::Nobody;
+        };
+        let hash = AddressHash::from_word(hash.load());
+        let index = ADDRESS_INDEX.get(hash.index());
+        let cell = index.map_or(0, |index| u32::from(index[hash.slot(address)]));
+        if cell == 0 {
+            return Owner::Nobody;
+        }
+        match ADDRESSES.get(cell) {
+            Some(known) if known.is(address) => match known.vip_zone() {
+                Some(zone) => Owner::Vip(zone),
+                None => Owner::Node(cell),
+            },
+            _ => Owner::Nobody,
+        }
     }
 
     #[inline(always)]
@@ -405,9 +416,8 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn node_address<R>(&self, address: Ip4, f: impl FnOnce(&NodeAddress) -> R) -> Option<R> {
-        // SAFETY: only the daemon writes here, and RCU keeps the element in place while the program runs.
-        unsafe { NODE_ADDRESSES.get(address) }.map(f)
+    fn node_address<R>(&self, number: u32, f: impl FnOnce(&NodeAddress) -> R) -> Option<R> {
+        ADDRESSES.get(number).map(|known| f(&known.node))
     }
 
     #[inline(always)]

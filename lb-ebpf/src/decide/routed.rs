@@ -12,21 +12,26 @@ use super::{Found, asked};
 use crate::{
     adjacency,
     packet::{Packet, TcpFlags, Transport},
-    tables::Tables,
+    tables::{Owner, Tables},
 };
 
-/// Judges a packet to a node's address; where it may pass, `next_hop` says where to. [`Found::None`] for any
-/// other packet.
+/// Judges a packet to the node's address with this number; where it may pass, `next_hop` says where to.
 #[inline(never)]
-pub fn to_node<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found {
+pub fn to_node<T: Tables>(
+    packet: &Packet,
+    number: u32,
+    tables: &T,
+    next_hop: &mut NextHop,
+) -> Found {
     let key = &packet.key;
-    let judged = tables.node_address(key.destination, |address| {
+    let judged = tables.node_address(number, |address| {
         let is_balanced_too =
             packet.transport == Transport::Udp && key.destination_port == address.balanced_udp;
         (judge_by(address, packet, false), is_balanced_too)
     });
     let Some((found, is_balanced_too)) = judged else {
-        return Found::None;
+        // There is no such number: nothing is allowed there.
+        return Found::Refused(DropReason::Policy);
     };
     if is_balanced_too {
         asked::of_node(packet, tables);
@@ -34,14 +39,16 @@ pub fn to_node<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -
     carry_out(found, packet, tables, next_hop)
 }
 
-/// The same for a packet from a node's address. [`Found::None`] also for one to a VIP.
+/// The same for a packet from a node's address, to neither a VIP nor a node. [`Found::None`] where it is from
+/// anybody else.
 #[inline(never)]
 pub fn from_node<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found {
-    let key = &packet.key;
-    let judged = tables.node_address(key.source, |address| judge_by(address, packet, true));
-    let found = match judged {
-        Some(found) if tables.vip(key.destination).is_none() => found,
-        _ => return Found::None,
+    let Owner::Node(number) = tables.owner(packet.key.source) else {
+        return Found::None;
+    };
+    let judged = tables.node_address(number, |address| judge_by(address, packet, true));
+    let Some(found) = judged else {
+        return Found::None;
     };
     match carry_out(found, packet, tables, next_hop) {
         // A node may speak to this machine itself, such as in answer to a health check.

@@ -12,7 +12,7 @@ use lb_common::{
     flow::{FlowCell, FlowEntry, FlowKey, HalfOpenEntry},
     fragment::{FragmentKey, FragmentPorts},
     interface::Interface,
-    net::{Ip4, Mac, Zone},
+    net::{Ip4, Mac},
     next_hop::{Neighbour, NextHop},
     policy::NodeAddress,
     route_cache::WAYS,
@@ -23,7 +23,7 @@ use lb_common::{
 use lb_daemon::contents::Contents;
 use lb_ebpf::{
     flow_table, route_cache,
-    tables::{FlowSlot, HalfOpenSlot, InsertError, Route, Table, Tables},
+    tables::{FlowSlot, HalfOpenSlot, InsertError, Owner, Route, Table, Tables},
 };
 
 use zerocopy::FromBytes as _;
@@ -255,15 +255,15 @@ impl Tables for PlainTables {
         *self.loads.borrow_mut().entry(cell).or_default() += 1;
     }
 
-    fn vip(&self, address: Ip4) -> Option<Zone> {
-        let found = self.contents.vips.iter().find(|(vip, _)| *vip == address);
-        found.map(|(_, zone)| {
-            if *zone == Zone::Internal as u32 {
-                Zone::Internal
-            } else {
-                Zone::External
-            }
-        })
+    fn owner(&self, address: Ip4) -> Owner {
+        let contents = &self.contents;
+        if let Some((_, zone)) = contents.vips.iter().find(|(vip, _)| *vip == address) {
+            return Owner::Vip(*zone);
+        }
+        let mut known = contents.node_addresses.iter();
+        known
+            .position(|(own, _)| *own == address)
+            .map_or(Owner::Nobody, |number| Owner::Node(number as u32))
     }
 
     fn snat_word(&self, pool: u16, word: u32) -> u64 {
@@ -371,11 +371,9 @@ impl Tables for PlainTables {
         })
     }
 
-    fn node_address<R>(&self, address: Ip4, f: impl FnOnce(&NodeAddress) -> R) -> Option<R> {
-        let mut known = self.contents.node_addresses.iter();
-        known
-            .find(|(own, _)| *own == address)
-            .map(|(_, rules)| f(rules))
+    fn node_address<R>(&self, number: u32, f: impl FnOnce(&NodeAddress) -> R) -> Option<R> {
+        let known = self.contents.node_addresses.get(number as usize);
+        known.map(|(_, rules)| f(rules))
     }
 
     fn route_line(&self, number: u32) -> Option<RouteLine> {
