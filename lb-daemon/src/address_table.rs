@@ -85,6 +85,10 @@ impl AddressTable {
     }
 
     /// What is in it.
+    #[expect(
+        clippy::large_stack_arrays,
+        reason = "32 KiB for a moment, which the stack has plenty of"
+    )]
     pub fn index(&self) -> AddressIndex {
         let mut index = [0; ADDRESS_SLOTS];
         for (address, seat) in &self.seats {
@@ -122,7 +126,10 @@ fn other_index(hash: AddressHash, multiplier: u64) -> AddressHash {
 
 #[cfg(test)]
 mod tests {
-    use lb_common::net::{Ip4, Zone};
+    use lb_common::{
+        net::{Ip4, Zone},
+        policy::NodeAddress,
+    };
 
     use super::*;
 
@@ -131,7 +138,7 @@ mod tests {
     }
 
     fn node(address: Ipv4Addr) -> KnownAddress {
-        KnownAddress::node(address.into(), Default::default())
+        KnownAddress::node(address.into(), NodeAddress::default())
     }
 
     /// As the data path does.
