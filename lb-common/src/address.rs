@@ -7,7 +7,7 @@
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
 use crate::{
-    net::{Ip4, Port, Zone},
+    net::{Ip4, Zone},
     policy::NodeAddress,
 };
 
@@ -83,7 +83,7 @@ impl KnownAddress {
             is_vip: 1,
             zone: zone as u8,
             reserved: 0,
-            node: NodeAddress::new(zone, &[], Port::default()),
+            node: NodeAddress::new(zone, &[], &[]),
         }
     }
 

@@ -85,15 +85,16 @@ pub struct NodeAddress {
     /// What may pass; ends at the first rule with protocol 0.
     pub rules: [PortRule; MAX_RULES],
     zone: u8,
-    /// Keeps the layout free of padding.
-    pub reserved: u8,
+    /// Not 0 where there are more ports like the next.
+    several_balanced: u8,
     /// UDP port that a VIP balances to this address without SNAT; 0 for none.
     pub balanced_udp: Port,
 }
 
 impl NodeAddress {
-    /// An address in `zone` with these rules, of which the first [`MAX_RULES`] count.
-    pub fn new(zone: Zone, list: &[PortRule], balanced_udp: Port) -> Self {
+    /// An address in `zone` with these rules, of which the first [`MAX_RULES`] count. `balanced_udp` are the UDP ports
+    /// that a VIP balances to it without SNAT.
+    pub fn new(zone: Zone, list: &[PortRule], balanced_udp: &[Port]) -> Self {
         let mut rules = [PortRule::default(); MAX_RULES];
         for (place, rule) in rules.iter_mut().zip(list) {
             *place = *rule;
@@ -101,8 +102,8 @@ impl NodeAddress {
         Self {
             rules,
             zone: zone as u8,
-            reserved: 0,
-            balanced_udp,
+            several_balanced: u8::from(balanced_udp.len() > 1),
+            balanced_udp: balanced_udp.first().copied().unwrap_or_default(),
         }
     }
 
@@ -110,6 +111,13 @@ impl NodeAddress {
     #[inline(always)]
     pub const fn is_in(&self, zone: Zone) -> bool {
         self.zone == zone as u8
+    }
+
+    /// True where a datagram that the node sends from `port` to a client may be of a flow: it may answer one that
+    /// was balanced to it.
+    #[inline(always)]
+    pub fn may_answer_from(&self, port: Port) -> bool {
+        self.balanced_udp == port || self.several_balanced != 0
     }
 
     /// True when some rule lets a packet pass.
@@ -156,8 +164,23 @@ mod tests {
     }
 
     #[test]
+    fn a_node_answers_from_the_ports_that_are_balanced_to_it() {
+        let ports = [3478, 3479].map(Port::new);
+        for (balanced, from_first, from_other) in [
+            (&ports[..0], false, false),
+            (&ports[..1], true, false),
+            // Which they are is not known then.
+            (&ports[..], true, true),
+        ] {
+            let address = NodeAddress::new(Zone::External, &[], balanced);
+            assert_eq!(address.may_answer_from(Port::new(3478)), from_first);
+            assert_eq!(address.may_answer_from(Port::new(50_000)), from_other);
+        }
+    }
+
+    #[test]
     fn no_rule_allows_nothing() {
-        let address = NodeAddress::new(Zone::External, &[], Port::default());
+        let address = NodeAddress::new(Zone::External, &[], &[]);
         assert!(!address.allows(&question(false, false, 0, 0)));
     }
 }

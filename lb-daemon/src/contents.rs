@@ -199,18 +199,25 @@ fn node_address(planned: &PlannedNodeAddress, plan: &Plan) -> (Ip4, NodeAddress)
         rules.len() <= MAX_RULES,
         "the table of rows has at most 8 for a role, and the configuration 16"
     );
-    let address = NodeAddress::new(planned.role.zone(), &rules, balanced_udp(planned, plan));
+    let address = NodeAddress::new(planned.role.zone(), &rules, &balanced_udp(planned, plan));
     (planned.address.into(), address)
 }
 
-/// The UDP port on which clients reach this address by a VIP as well, without SNAT.
-fn balanced_udp(planned: &PlannedNodeAddress, plan: &Plan) -> Port {
-    plan.services
-        .iter()
-        .filter(|service| service.protocol == Protocol::Udp && service.treatment == Treatment::Dnat)
-        .flat_map(|service| &service.nodes)
-        .find(|node| *node.address.ip() == planned.address)
-        .map_or(Port::default(), |node| Port::new(node.address.port()))
+/// The UDP ports on which clients reach this address by a VIP as well, without SNAT.
+fn balanced_udp(planned: &PlannedNodeAddress, plan: &Plan) -> Vec<Port> {
+    let mut ports = Vec::new();
+    for service in &plan.services {
+        if service.protocol != Protocol::Udp || service.treatment != Treatment::Dnat {
+            continue;
+        }
+        for node in &service.nodes {
+            let port = Port::new(node.address.port());
+            if *node.address.ip() == planned.address && !ports.contains(&port) {
+                ports.push(port);
+            }
+        }
+    }
+    ports
 }
 
 /// A change of one map.

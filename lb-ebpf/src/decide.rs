@@ -106,8 +106,12 @@ fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop
         return routed::to_node(packet, number, tables, next_hop);
     }
     let is_for_vip = matches!(destination, Owner::Vip(_));
-    let is_flow = matches!(packet.transport, Transport::Tcp | Transport::Udp);
-    if is_flow {
+    // The number of the node's address that sends; to a VIP a node is a client like any other.
+    let sender = match tables.owner(packet.key.source) {
+        Owner::Node(number) if !is_for_vip => number,
+        _ => 0,
+    };
+    if may_be_of_flow(packet, tables, sender) {
         match half_open::advance(packet, tables, now) {
             Found::None => {}
             Found::Claimed => {
@@ -131,11 +135,10 @@ fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop
             return opened;
         }
     }
-    if is_for_vip {
+    if sender == 0 {
         return unclaimed::judge(packet, tables);
     }
-    match routed::from_node(packet, tables, next_hop) {
-        Found::None => {}
+    match routed::from_node(packet, sender, tables, next_hop) {
         Found::RefusedElsewhere(reason) => {
             if adjacency::leads_elsewhere(tables, &packet.key) {
                 return Found::Refused(reason);
@@ -144,4 +147,18 @@ fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop
         found => return found,
     }
     unclaimed::judge(packet, tables)
+}
+
+/// True where a packet may be of a flow, or open one. Of a node's datagrams to clients only those from a port that is
+/// balanced to it are.
+#[inline(always)]
+fn may_be_of_flow<T: Tables>(packet: &Packet, tables: &T, sender: u32) -> bool {
+    match packet.transport {
+        Transport::Udp if sender != 0 => {
+            let port = packet.key.source_port;
+            tables.node_address(sender, |address| address.may_answer_from(port)) != Some(false)
+        }
+        Transport::Tcp | Transport::Udp => true,
+        Transport::IcmpError | Transport::Other | Transport::Fragment => false,
+    }
 }

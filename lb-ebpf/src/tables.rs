@@ -62,7 +62,7 @@ pub enum Route {
 pub enum Owner {
     /// A VIP in this zone.
     Vip(Zone),
-    /// A node's own address, with its number.
+    /// A node's own address, with its number, which is not 0.
     Node(u32),
     /// None that the configuration names.
     Nobody,

@@ -12,7 +12,7 @@ use super::{Found, asked};
 use crate::{
     adjacency,
     packet::{Packet, TcpFlags, Transport},
-    tables::{Owner, Tables},
+    tables::Tables,
 };
 
 /// Judges a packet to the node's address with this number; where it may pass, `next_hop` says where to.
@@ -39,17 +39,16 @@ pub fn to_node<T: Tables>(
     carry_out(found, packet, tables, next_hop)
 }
 
-/// The same for a packet from a node's address, to neither a VIP nor a node. [`Found::None`] where it is from
-/// anybody else.
+/// The same for a packet from the node's address with this number, to neither a VIP nor a node.
 #[inline(never)]
-pub fn from_node<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found {
-    let Owner::Node(number) = tables.owner(packet.key.source) else {
-        return Found::None;
-    };
+pub fn from_node<T: Tables>(
+    packet: &Packet,
+    number: u32,
+    tables: &T,
+    next_hop: &mut NextHop,
+) -> Found {
     let judged = tables.node_address(number, |address| judge_by(address, packet, true));
-    let Some(found) = judged else {
-        return Found::None;
-    };
+    let found = judged.unwrap_or(Found::Refused(DropReason::Policy));
     match carry_out(found, packet, tables, next_hop) {
         // A node may speak to this machine itself, such as in answer to a health check.
         Found::Refused(reason @ (DropReason::Policy | DropReason::NoRoute)) => {

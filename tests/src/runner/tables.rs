@@ -263,7 +263,7 @@ impl Tables for PlainTables {
         let mut known = contents.node_addresses.iter();
         known
             .position(|(own, _)| *own == address)
-            .map_or(Owner::Nobody, |number| Owner::Node(number as u32))
+            .map_or(Owner::Nobody, |number| Owner::Node(number as u32 + 1))
     }
 
     fn snat_word(&self, pool: u16, word: u32) -> u64 {
@@ -372,7 +372,7 @@ impl Tables for PlainTables {
     }
 
     fn node_address<R>(&self, number: u32, f: impl FnOnce(&NodeAddress) -> R) -> Option<R> {
-        let known = self.contents.node_addresses.get(number as usize);
+        let known = self.contents.node_addresses.get(number as usize - 1);
         known.map(|(_, rules)| f(rules))
     }
 
