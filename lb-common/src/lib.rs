@@ -8,6 +8,7 @@
 // The data path compiles these into one BPF program; a call would cost it a stack frame.
 #![allow(clippy::inline_always)]
 
+pub mod address;
 pub mod affinity;
 pub mod bench_packet;
 pub mod bench_wire;
@@ -22,6 +23,7 @@ pub mod names;
 pub mod net;
 pub mod next_hop;
 pub mod policy;
+pub mod route_cache;
 pub mod service;
 pub mod settings;
 pub mod transaction;

@@ -29,8 +29,12 @@ pub const SERVICES: &str = "SERVICES";
 pub const RINGS: &str = "RINGS";
 /// `node_cell` to `Node`.
 pub const NODES: &str = "NODES";
-/// `Ip4` of every VIP to the number of its zone, a `u32`.
-pub const VIPS: &str = "VIPS";
+/// Cell to `KnownAddress`: the VIPs and the nodes' own addresses.
+pub const ADDRESSES: &str = "ADDRESSES";
+/// Two `AddressIndex`es: from the hash of an address to its cell.
+pub const ADDRESS_INDEX: &str = "ADDRESS_INDEX";
+/// The one `AddressHash`, a `u64`.
+pub const ADDRESS_HASH: &str = "ADDRESS_HASH";
 /// Pool and word to 64 ports in use.
 pub const SNAT_PORTS: &str = "SNAT_PORTS";
 /// Pool to the number of ports ever asked of it.
@@ -51,12 +55,12 @@ pub const INTERFACES: &str = "INTERFACES";
 pub const NODE_COUNTERS: &str = "NODE_COUNTERS";
 /// Number of the drop reason to packets; cell 0 counts what went to the kernel.
 pub const VERDICTS: &str = "VERDICTS";
-/// `Ip4` of every node to its `NodeAddress`.
-pub const NODE_ADDRESSES: &str = "NODE_ADDRESSES";
 /// `ServiceKey` of a node's address and a port outside to `Outbound`.
 pub const OUTBOUND: &str = "OUTBOUND";
-/// `Destination` to `CachedRoute`; evicts the oldest.
+/// The cache of routes: number of a line to a `route_cache::Line`.
 pub const ROUTES: &str = "ROUTES";
+/// `node_cell` to the word of the cache of routes that leads to the node, a `u64`.
+pub const NODE_ROUTES: &str = "NODE_ROUTES";
 /// `Transaction` to the second it was asked in, a `u32`; evicts the oldest.
 pub const TRANSACTIONS: &str = "TRANSACTIONS";
 /// `FragmentKey` to `FragmentPorts`; evicts the oldest.
@@ -76,7 +80,7 @@ pub const EVENTS: &str = "EVENTS";
 pub const LAYOUT: u32 = 3;
 
 /// Every map.
-pub const MAPS: [&str; 26] = [
+pub const MAPS: [&str; 28] = [
     FLOWS,
     FLOW_INDEX,
     FLOW_PAIRS,
@@ -85,7 +89,9 @@ pub const MAPS: [&str; 26] = [
     SERVICES,
     RINGS,
     NODES,
-    VIPS,
+    ADDRESSES,
+    ADDRESS_INDEX,
+    ADDRESS_HASH,
     SNAT_PORTS,
     SNAT_CURSORS,
     NEXT_HOPS,
@@ -94,9 +100,9 @@ pub const MAPS: [&str; 26] = [
     INTERFACES,
     NODE_COUNTERS,
     VERDICTS,
-    NODE_ADDRESSES,
     OUTBOUND,
     ROUTES,
+    NODE_ROUTES,
     TRANSACTIONS,
     FRAGMENTS,
     AFFINITIES,

@@ -53,25 +53,3 @@ pub struct Neighbour {
     /// The neighbour's IP address.
     pub address: Ip4,
 }
-
-/// What the cache of routes knows a way by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct Destination {
-    /// Where packets go.
-    pub address: Ip4,
-    /// The VIP that they come from, once they are rewritten; unspecified for packets that are only routed.
-    pub source: Ip4,
-    /// Number of the [`crate::net::Zone`] they came from.
-    pub zone: u32,
-}
-
-/// The way to a destination, for packets that belong to no flow and for those from a VIP to a node.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout)]
-#[repr(C)]
-pub struct CachedRoute {
-    /// Cell of the adjacency array.
-    pub cell: u32,
-    /// [`NextHop::generation`] at the time of the look-up.
-    pub generation: u32,
-}

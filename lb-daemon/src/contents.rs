@@ -6,7 +6,7 @@ use std::{
 };
 
 use lb_common::{
-    net::{Ip4, Port, Protocol},
+    net::{Ip4, Port, Protocol, Zone},
     policy::{MAX_RULES, NodeAddress, PortRule},
     service::{NO_POOL, Node, Outbound, Ring, SOURCE_OR_AFFINITY, Service, ServiceKey, Treatment},
     settings::Settings,
@@ -33,8 +33,8 @@ pub struct Contents {
     pub rings: BTreeMap<u16, Ring>,
     /// Nodes by their cell.
     pub nodes: BTreeMap<u32, Node>,
-    /// VIPs and the numbers of their zones.
-    pub vips: Vec<(Ip4, u32)>,
+    /// VIPs and their zones.
+    pub vips: Vec<(Ip4, Zone)>,
     /// Connections of nodes that leave from a VIP.
     pub outbound: Vec<(ServiceKey, Outbound)>,
     /// The nodes' own addresses and what may pass to and from them.
@@ -70,7 +70,7 @@ impl Contents {
             vips: plan
                 .vips
                 .iter()
-                .map(|vip| (vip.address.into(), vip.zone as u32))
+                .map(|vip| (vip.address.into(), vip.zone))
                 .collect(),
             node_addresses: plan
                 .node_addresses
@@ -223,7 +223,7 @@ pub enum Change {
     /// Write the ring of the service with this index.
     Ring(u16, Box<Ring>),
     /// Write a VIP.
-    Vip(Ip4, u32),
+    Vip(Ip4, Zone),
     /// Write a service.
     Service(ServiceKey, Service),
     /// Write a connection that leaves from a VIP.

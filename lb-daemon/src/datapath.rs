@@ -2,6 +2,7 @@
 //!
 //! One task owns a [`Datapath`]; nobody else writes to the maps.
 
+mod addresses;
 mod adopt;
 mod affinities;
 mod attach;
@@ -16,16 +17,17 @@ mod table;
 
 use aya::{Ebpf, programs::Xdp};
 use lb_common::{
+    address::KnownAddress,
     affinity::{Affinity, AffinityKey},
     counters::NodeCounters,
     drop_reason::{GONE_CELL, VERDICT_CELLS},
     interface::{INTERFACE_CELLS, Interface},
     names,
-    net::Ip4,
     next_hop::{Neighbour, NextHop},
-    policy::NodeAddress,
+    route_cache,
     service::{
-        Node, Outbound, Ring, SNAT_POOL_WORDS, SNAT_PORT_WORDS, Service, ServiceKey, full_word,
+        MAX_NODES, MAX_SERVICES, Node, Outbound, Ring, SNAT_POOL_WORDS, SNAT_PORT_WORDS, Service,
+        ServiceKey, full_word,
     },
     settings::Settings,
 };
@@ -35,6 +37,12 @@ use crate::{
     indexes::{Owner, Place},
 };
 
+use self::{
+    addresses::Addresses,
+    batch::{read_cells, walk},
+    flows::Flows,
+    table::{Cells, CpuCells, Table},
+};
 pub use self::{
     attach::{Attached, Mode},
     error::{Error, Result},
@@ -42,11 +50,6 @@ pub use self::{
     flows::{Pair, Progress, Stage},
     load::Sizes,
     pins::Pins,
-};
-use self::{
-    batch::{read_cells, walk},
-    flows::Flows,
-    table::{Cells, CpuCells, Table},
 };
 
 /// The program and its maps.
@@ -56,15 +59,16 @@ pub struct Datapath {
     services: Table<ServiceKey, Service>,
     rings: Cells<Ring>,
     nodes: Cells<Node>,
-    vips: Table<Ip4, u32>,
+    addresses: Addresses,
     outbound: Table<ServiceKey, Outbound>,
-    node_addresses: Table<Ip4, NodeAddress>,
     affinities: Table<AffinityKey, Affinity>,
     node_loads: Cells<u64>,
     settings: Cells<Settings>,
     snat_ports: Cells<u64>,
     next_hops: Cells<NextHop>,
     neighbours: Table<Neighbour, u32>,
+    routes: Cells<route_cache::Line>,
+    node_routes: Cells<u64>,
     routing: Cells<u64>,
     interfaces: Cells<Interface>,
     node_counters: CpuCells<NodeCounters>,
@@ -212,14 +216,20 @@ impl Datapath {
             Change::Settings(settings) => self.settings.set(0, settings),
             Change::Node(cell, node) => self.nodes.set(*cell, node),
             Change::Ring(service, ring) => self.rings.set(u32::from(*service), ring),
-            Change::Vip(address, zone) => self.vips.set(address, zone),
+            Change::Vip(address, zone) => {
+                let vip = KnownAddress::vip(*address, *zone);
+                self.addresses.set(*address, &vip)
+            }
             Change::Service(key, service) => self.services.set(key, service),
             Change::Outbound(key, outbound) => self.outbound.set(key, outbound),
             Change::RemoveOutbound(key) => self.outbound.remove(key),
-            Change::NodeAddress(address, rules) => self.node_addresses.set(address, rules),
-            Change::RemoveNodeAddress(address) => self.node_addresses.remove(address),
+            Change::NodeAddress(address, rules) => {
+                let node = KnownAddress::node(*address, **rules);
+                self.addresses.set(*address, &node)
+            }
+            Change::RemoveNodeAddress(address) => self.addresses.remove(*address, false),
             Change::RemoveService(key) => self.services.remove(key),
-            Change::RemoveVip(address) => self.vips.remove(address),
+            Change::RemoveVip(address) => self.addresses.remove(*address, true),
         }
     }
 
@@ -288,15 +298,35 @@ impl Datapath {
     /// Starts a new generation of the routes: every flow looks its next hop up again.
     pub fn raise_route_generation(&mut self) -> Result<()> {
         let raised = self.routing.get(names::ROUTING_GENERATION)?.wrapping_add(1);
-        self.routing.set(names::ROUTING_GENERATION, &raised)?;
+        self.start_route_generation(raised)
+    }
+
+    /// Starts a generation by its number, which is larger than that of any before.
+    pub fn start_route_generation(&mut self, generation: u64) -> Result<()> {
+        let before = self.routing.get(names::ROUTING_GENERATION)?;
+        if before / route_cache::GENERATIONS != generation / route_cache::GENERATIONS {
+            self.clear_routes()?;
+        }
+        self.routing.set(names::ROUTING_GENERATION, &generation)?;
         let mut cells = Vec::new();
         self.walk_neighbours(|_, cell| cells.push(*cell))?;
         for cell in cells {
             let mut next_hop = self.next_hops.get(cell)?;
-            next_hop.generation = raised as u32;
+            next_hop.generation = generation as u32;
             // Empty until the next look-up fills it: the neighbour may be no next hop any more.
             next_hop.interface = 0;
             self.next_hops.set(cell, &next_hop)?;
+        }
+        Ok(())
+    }
+
+    /// Empties the cache of routes: the numbers of generations in it begin anew.
+    fn clear_routes(&mut self) -> Result<()> {
+        for line in 0..route_cache::LINES {
+            self.routes.set(line, &[0; route_cache::WAYS])?;
+        }
+        for cell in 0..MAX_SERVICES * MAX_NODES {
+            self.node_routes.set(cell, &0)?;
         }
         Ok(())
     }
@@ -320,6 +350,7 @@ impl Datapath {
         let gone = self.node_counters(cell)?.packets.iter().sum();
         self.verdicts.add(GONE_CELL, gone)?;
         self.node_counters.clear(cell)?;
+        self.node_routes.set(cell, &0)?;
         self.nodes.set(cell, &Node::default())
     }
 

@@ -1,5 +1,6 @@
 //! The daemon of edgelb: reads the configuration, loads the data path and keeps its maps right.
 
+pub mod address_table;
 pub mod addresses;
 pub mod api;
 pub mod census;

@@ -22,7 +22,7 @@ use lb_common::{drop_reason::DropReason, next_hop::NextHop};
 use crate::{
     adjacency,
     packet::{Packet, Transport},
-    tables::Tables,
+    tables::{Owner, Tables},
     verdict::{Verdict, Way},
 };
 
@@ -101,25 +101,34 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32, way: &mut Way) -
 /// What to make of a packet of no flow: whoever knows something of it first.
 #[inline(always)]
 fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop) -> Found {
+    let destination = tables.owner(packet.key.destination);
     // What a node's own address receives is of no flow.
-    match routed::to_node(packet, tables, next_hop) {
-        Found::None => {}
-        found => return found,
+    if let Owner::Node(number) = destination {
+        return routed::to_node(packet, number, tables, next_hop);
     }
-    let is_flow = matches!(packet.transport, Transport::Tcp | Transport::Udp);
-    if is_flow {
-        // No node's address is a VIP: what asks a service concerns nobody below.
-        match new_flow::open(packet, tables, now) {
-            Found::None => {}
-            found => return found,
-        }
-        match vip_out::open(packet, tables, now) {
-            Found::None => {}
-            found => return found,
+    let is_for_vip = matches!(destination, Owner::Vip(_));
+    // The number of the node's address that sends; to a VIP a node is a client like any other.
+    let sender = match tables.owner(packet.key.source) {
+        Owner::Node(number) if !is_for_vip => number,
+        _ => 0,
+    };
+    if matches!(packet.transport, Transport::Tcp | Transport::Udp) {
+        let opened = if is_for_vip {
+            new_flow::open(packet, tables, now)
+        } else if packet.tcp.flags.opens() {
+            // A SYN is TCP: for other protocols the flags are zero.
+            vip_out::open(packet, tables, now)
+        } else {
+            Found::None
+        };
+        if opened != Found::None {
+            return opened;
         }
     }
-    match routed::from_node(packet, tables, next_hop) {
-        Found::None => {}
+    if sender == 0 {
+        return unclaimed::judge(packet, tables);
+    }
+    match routed::from_node(packet, sender, tables, next_hop) {
         Found::RefusedElsewhere(reason) => {
             if adjacency::leads_elsewhere(tables, &packet.key) {
                 return Found::Refused(reason);

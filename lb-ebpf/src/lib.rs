@@ -26,6 +26,7 @@ pub mod flow_table;
 pub mod frame;
 pub mod packet;
 pub mod parse;
+pub mod route_cache;
 pub mod snat_port;
 pub mod spread;
 pub mod tables;

@@ -9,14 +9,14 @@ use lb_common::{
     fragment::{FragmentKey, FragmentPorts},
     interface::Interface,
     net::{Ip4, Zone},
-    next_hop::{CachedRoute, Destination, Neighbour, NextHop},
+    next_hop::{Neighbour, NextHop},
     policy::NodeAddress,
     service::{Node, Outbound, Service, ServiceKey},
     settings::Settings,
     transaction::Transaction,
 };
 
-use crate::flow_table::turns::Unconfirmed;
+use crate::{flow_table::turns::Unconfirmed, route_cache};
 
 /// A flow entry where it lies in its table. Other CPUs may use it at the same time.
 pub trait FlowSlot {
@@ -46,10 +46,31 @@ pub enum Route {
     None,
 }
 
+/// Whose an address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owner {
+    /// A VIP in this zone.
+    Vip(Zone),
+    /// A node's own address, with its number, which is not 0.
+    Node(u32),
+    /// None that the configuration names.
+    Nobody,
+}
+
+impl Owner {
+    /// True for a node's own address.
+    #[inline(always)]
+    pub const fn is_node(self) -> bool {
+        matches!(self, Self::Node(_))
+    }
+}
+
 /// The tables of the data path.
 pub trait Tables {
     /// An entry of the flow table.
     type Slot: FlowSlot;
+    /// A line of the cache of routes.
+    type RouteLine: route_cache::Line;
 
     /// Looks up a flow, on the path that nearly every packet takes.
     fn flow(&self, key: &FlowKey) -> Option<Self::Slot>;
@@ -87,8 +108,18 @@ pub trait Tables {
     fn load(&self, cell: u32) -> u64;
     /// Counts a flow for a node.
     fn count_opened(&self, cell: u32);
+    /// Whose an address is.
+    fn owner(&self, address: Ip4) -> Owner;
     /// The zone of a VIP, `None` for any other address.
-    fn vip(&self, address: Ip4) -> Option<Zone>;
+    #[inline(always)]
+    fn vip(&self, address: Ip4) -> Option<Zone> {
+        match self.owner(address) {
+            Owner::Vip(zone) => Some(zone),
+            Owner::Node(_) | Owner::Nobody => None,
+        }
+    }
+    /// Asks `f` about a node's own address by its number ([`Owner::Node`]).
+    fn node_address<R>(&self, number: u32, f: impl FnOnce(&NodeAddress) -> R) -> Option<R>;
 
     /// 64 ports of a pool: the ports `word * 64 ..`, a set bit for each that may be in use.
     fn snat_word(&self, pool: u16, word: u32) -> u64;
@@ -111,12 +142,12 @@ pub trait Tables {
     fn route(&self, key: &FlowKey) -> Route;
     /// An interface with the program on it.
     fn interface(&self, index: u32) -> Option<Interface>;
-    /// Asks `f` about a node's own address; `None` for any other address.
-    fn node_address<R>(&self, address: Ip4, f: impl FnOnce(&NodeAddress) -> R) -> Option<R>;
-    /// The latest answer of [`Tables::route`] for packets to a destination.
-    fn cached_route(&self, destination: &Destination) -> Option<CachedRoute>;
-    /// Keeps an answer for [`Tables::cached_route`].
-    fn cache_route(&self, destination: &Destination, route: &CachedRoute);
+    /// A line of the cache of routes ([`lb_common::route_cache`]).
+    fn route_line(&self, number: u32) -> Option<Self::RouteLine>;
+    /// The word of the way to a node, by its cell; 0 for none.
+    fn node_route(&self, cell: u32) -> u64;
+    /// Replaces that word.
+    fn set_node_route(&self, cell: u32, word: u64);
 
     /// When a transaction was asked of a VIP (second of the monotonic clock), if it was.
     fn asked_vip(&self, transaction: &Transaction) -> Option<u32>;

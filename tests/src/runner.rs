@@ -115,11 +115,14 @@ pub const fn neighbour(port: Port, address: [u8; 4]) -> Neighbour {
 
 /// The router on the external side.
 pub const ROUTER: [u8; 6] = [2, 0, 0, 0, 1, 254];
+/// Another one, for tests that change routes.
+pub const SECOND_ROUTER: [u8; 6] = [2, 0, 0, 0, 1, 253];
 
-/// The known hosts: router, two nodes with their three addresses, their internal addresses, a front
+/// The known hosts: routers, two nodes with their three addresses, their internal addresses, a front
 /// end. 203.0.113.99 is a node that does not answer ARP.
-pub const NEIGHBOURS: [Neighbour; 10] = [
+pub const NEIGHBOURS: [Neighbour; 11] = [
     neighbour(Port::Ext0, [192, 0, 2, 254]),
+    neighbour(Port::Ext0, [192, 0, 2, 253]),
     neighbour(Port::Ext1, [203, 0, 113, 11]),
     neighbour(Port::Ext1, [203, 0, 113, 12]),
     neighbour(Port::Ext1, [203, 0, 113, 21]),

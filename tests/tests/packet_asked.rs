@@ -269,3 +269,35 @@ fn an_answer_of_the_node_does_not_refresh_the_flow() {
     );
     assert_eq!(refreshed(&host), before);
 }
+
+/// What answers for a VIP is known by the port that it leaves from; a node may have more than one such port.
+#[test]
+fn a_node_answers_for_each_service_without_snat() {
+    let config = format!(
+        "{ONE_NODE}[[services]]\nname = \"voice\"\nlisten = \"203.0.113.30:5000/udp\"\ntreatment = \"dnat\"\n\
+         nodes = [{{ name = \"edge1\", address = \"203.0.113.31:5000\" }}]\n"
+    );
+    let steps: Vec<Step> = [3478, 5000]
+        .into_iter()
+        .flat_map(|port| {
+            let (vip, node) = (
+                format!("203.0.113.30:{port}"),
+                format!("203.0.113.31:{port}"),
+            );
+            let asks = forwarded(
+                Port::Ext0,
+                udp(CLIENT, &vip),
+                Port::Ext1,
+                udp(CLIENT, &node),
+            );
+            let answers = forwarded(
+                Port::Ext1,
+                udp(&node, CLIENT),
+                Port::Ext0,
+                udp(&vip, CLIENT),
+            );
+            [asks, answers]
+        })
+        .collect();
+    run(&config, &steps);
+}

@@ -27,6 +27,9 @@ pub enum Error {
         /// What the kernel said.
         source: aya::maps::MapError,
     },
+    /// The configuration names more addresses than fit.
+    #[error(transparent)]
+    Addresses(#[from] crate::address_table::Full),
     /// Many entries could not be read at once.
     #[error("map {map}: {source}")]
     Batch {

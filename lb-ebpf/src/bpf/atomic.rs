@@ -25,11 +25,11 @@ impl Word {
         unsafe { self.0.read_volatile() }
     }
 
-    /// Replaces the word.
+    /// Replaces the word, whatever it is.
     #[inline(always)]
-    pub fn store(self, new: u64) {
-        // SAFETY: see `new`; volatile, because others read it.
-        unsafe { self.0.write_volatile(new) };
+    pub fn store(self, word: u64) {
+        // SAFETY: see `new`; an aligned word is written as a whole.
+        unsafe { self.0.write_volatile(word) }
     }
 
     /// Adds one and returns what the word was before.

@@ -19,9 +19,9 @@ use lb_ebpf::{
 
 use super::atomic::Word;
 
-// The kernel puts the elements of an array that can be mapped on a page boundary, so that a cell and a
-// bucket are a cache line each; and the daemon reads cells without a system call for each few of them.
-const ON_PAGES: usize = BPF_F_MMAPABLE as usize;
+/// The kernel puts the elements of an array that can be mapped on a page boundary, so that a cell and a
+/// bucket are a cache line each; and the daemon reads cells without a system call for each few of them.
+pub const ON_PAGES: usize = BPF_F_MMAPABLE as usize;
 
 // The daemon sets the sizes at load time, and with them what follows from them.
 #[btf_map]

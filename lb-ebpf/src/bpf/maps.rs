@@ -1,5 +1,7 @@
 //! The maps, and the operations on them that [`Tables`] names.
 
+use core::ptr::NonNull;
+
 use aya_ebpf::{
     EbpfContext as _,
     bindings::{BPF_NOEXIST, bpf_fib_lookup as FibLookup},
@@ -9,6 +11,7 @@ use aya_ebpf::{
     programs::XdpContext,
 };
 use lb_common::{
+    address::{ADDRESS_CELLS, ADDRESS_INDEXES, AddressHash, AddressIndex, KnownAddress},
     affinity::{Affinity, AffinityKey, MAX_AFFINITIES},
     counters::NodeCounters,
     drop_reason::{OBSERVED_CELL, VERDICT_CELLS},
@@ -17,9 +20,10 @@ use lb_common::{
     fragment::{FragmentKey, FragmentPorts, MAX_FRAGMENTED},
     interface::{INTERFACE_CELLS, Interface},
     names::{ROUTING_CELLS_USED, ROUTING_GENERATION},
-    net::{Ip4, Mac, Zone},
-    next_hop::{CachedRoute, Destination, MAX_NEXT_HOPS, Neighbour, NextHop},
+    net::{Ip4, Mac},
+    next_hop::{MAX_NEXT_HOPS, Neighbour, NextHop},
     policy::NodeAddress,
+    route_cache::{LINES, Line},
     service::{
         MAX_NODES, MAX_SERVICES, MAX_SNAT_POOLS, NO_NODE, Node, Outbound, Ring, SNAT_POOL_WORDS,
         Service, ServiceKey,
@@ -30,14 +34,15 @@ use lb_common::{
 use lb_ebpf::{
     flow_table::{self, turns, turns::Unconfirmed},
     packet::Packet,
-    tables::{InsertError, Route, Tables},
+    route_cache,
+    tables::{InsertError, Owner, Route, Tables},
     verdict::Way,
 };
 
 use super::{
     atomic::Word,
     clock::Ticked,
-    flows::{FlowMemory, Slot},
+    flows::{FlowMemory, ON_PAGES, Slot},
 };
 
 const NODE_CELLS: usize = (MAX_SERVICES * MAX_NODES) as usize;
@@ -49,7 +54,11 @@ static RINGS: Array<Ring, { MAX_SERVICES as usize }> = Array::new();
 #[btf_map]
 static NODES: Array<Node, NODE_CELLS> = Array::new();
 #[btf_map]
-static VIPS: HashMap<Ip4, u32, 256> = HashMap::new();
+static ADDRESSES: Array<KnownAddress, { ADDRESS_CELLS as usize }> = Array::new();
+#[btf_map]
+static ADDRESS_INDEX: Array<AddressIndex, { ADDRESS_INDEXES as usize }> = Array::new();
+#[btf_map]
+static ADDRESS_HASH: Array<u64, 1> = Array::new();
 #[btf_map]
 static SNAT_PORTS: Array<u64, { (MAX_SNAT_POOLS * SNAT_POOL_WORDS) as usize }> = Array::new();
 #[btf_map]
@@ -67,13 +76,12 @@ static NODE_COUNTERS: PerCpuArray<NodeCounters, NODE_CELLS> = PerCpuArray::new()
 #[btf_map]
 static VERDICTS: PerCpuArray<u64, { VERDICT_CELLS as usize }> = PerCpuArray::new();
 #[btf_map]
-static NODE_ADDRESSES: HashMap<Ip4, NodeAddress, { (MAX_SERVICES * MAX_NODES) as usize }> =
-    HashMap::new();
-#[btf_map]
 static OUTBOUND: HashMap<ServiceKey, Outbound, { (MAX_SERVICES * MAX_NODES) as usize }> =
     HashMap::new();
 #[btf_map]
-static ROUTES: LruHashMap<Destination, CachedRoute, 32_768> = LruHashMap::new();
+static ROUTES: Array<Line, { LINES as usize }, ON_PAGES> = Array::new();
+#[btf_map]
+static NODE_ROUTES: Array<u64, NODE_CELLS> = Array::new();
 #[btf_map]
 static TRANSACTIONS: LruHashMap<Transaction, u32, { MAX_TRANSACTIONS as usize }> =
     LruHashMap::new();
@@ -203,8 +211,32 @@ fn forget(question: &FlowKey) -> bool {
     flow_table::remove(&FlowMemory, question)
 }
 
+/// A line of the cache of routes, in place.
+pub struct RouteLine(NonNull<Line>);
+
+impl route_cache::Line for RouteLine {
+    #[inline(always)]
+    fn load(&self, way: usize) -> u64 {
+        self.word(way).load()
+    }
+
+    #[inline(always)]
+    fn store(&self, way: usize, word: u64) {
+        self.word(way).store(word);
+    }
+}
+
+impl RouteLine {
+    #[inline(always)]
+    fn word(&self, way: usize) -> Word {
+        // SAFETY: just looked up in an array map, and ways are below the number of words in a line.
+        unsafe { Word::new(self.0.as_ptr().cast::<u64>().add(way)) }
+    }
+}
+
 impl Tables for Maps<'_> {
     type Slot = Slot;
+    type RouteLine = RouteLine;
 
     #[inline(always)]
     fn flow(&self, key: &FlowKey) -> Option<Slot> {
@@ -289,14 +321,23 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn vip(&self, address: Ip4) -> Option<Zone> {
-        // SAFETY: copied before anything else happens.
-        let zone = unsafe { VIPS.get(address) }.copied()?;
-        Some(if zone == Zone::Internal as u32 {
-            Zone::Internal
-        } else {
-            Zone::External
-        })
+    fn owner(&self, address: Ip4) -> Owner {
+        let Some(hash) = word(&ADDRESS_HASH, 0) else {
+            return Owner::Nobody;
+        };
+        let hash = AddressHash::from_word(hash.load());
+        let index = ADDRESS_INDEX.get(hash.index());
+        let cell = index.map_or(0, |index| u32::from(index[hash.slot(address)]));
+        if cell == 0 {
+            return Owner::Nobody;
+        }
+        match ADDRESSES.get(cell) {
+            Some(known) if known.is(address) => match known.vip_zone() {
+                Some(zone) => Owner::Vip(zone),
+                None => Owner::Node(cell),
+            },
+            _ => Owner::Nobody,
+        }
     }
 
     #[inline(always)]
@@ -370,21 +411,28 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
-    fn node_address<R>(&self, address: Ip4, f: impl FnOnce(&NodeAddress) -> R) -> Option<R> {
-        // SAFETY: only the daemon writes here, and RCU keeps the element in place while the program runs.
-        unsafe { NODE_ADDRESSES.get(address) }.map(f)
+    fn node_address<R>(&self, number: u32, f: impl FnOnce(&NodeAddress) -> R) -> Option<R> {
+        ADDRESSES.get(number).map(|known| f(&known.node))
     }
 
     #[inline(always)]
-    fn cached_route(&self, destination: &Destination) -> Option<CachedRoute> {
-        // SAFETY: copied before anything else happens.
-        unsafe { ROUTES.get(destination) }.copied()
+    fn route_line(&self, number: u32) -> Option<RouteLine> {
+        ROUTES
+            .get_ptr_mut(number)
+            .and_then(NonNull::new)
+            .map(RouteLine)
     }
 
     #[inline(always)]
-    fn cache_route(&self, destination: &Destination, route: &CachedRoute) {
-        // Without a place in the cache the next packet asks again.
-        let _ = ROUTES.insert(destination, route, 0);
+    fn node_route(&self, cell: u32) -> u64 {
+        word(&NODE_ROUTES, cell).map_or(0, Word::load)
+    }
+
+    #[inline(always)]
+    fn set_node_route(&self, cell: u32, route: u64) {
+        if let Some(word) = word(&NODE_ROUTES, cell) {
+            word.store(route);
+        }
     }
 
     #[inline(always)]

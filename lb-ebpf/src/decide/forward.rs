@@ -4,7 +4,7 @@ use lb_common::{
     drop_reason::DropReason,
     flow::{Direction, FlowKey},
     net::Port,
-    next_hop::{CachedRoute, Destination, NextHop},
+    next_hop::NextHop,
 };
 
 use crate::{
@@ -60,9 +60,10 @@ fn look_up<T: Tables>(
     tables: &T,
     next_hop: &mut NextHop,
 ) -> Option<DropReason> {
-    let (source, destination, role) = flow.with(|entry| {
+    let (source, destination, role, node_cell) = flow.with(|entry| {
         let rewrite = &entry.rewrite;
-        (rewrite.source, rewrite.destination, entry.role)
+        let node_cell = u32::from(entry.node_cell);
+        (rewrite.source, rewrite.destination, entry.role, node_cell)
     });
     let rewritten = FlowKey::from_wire(
         packet.zone,
@@ -70,22 +71,10 @@ fn look_up<T: Tables>(
         (source, Port::default()),
         (destination, Port::default()),
     );
-    // From a VIP to a node is the same way for every flow; there are as many clients as flows.
     let found = if role.direction() == Direction::TO_NODE && !role.is_dnat() {
-        let destination = Destination {
-            address: destination,
-            source,
-            zone: u32::from(packet.key.zone()),
-        };
-        adjacency::look_up_once(tables, packet.zone, &rewritten, &destination, next_hop)
+        adjacency::to_node(tables, packet.zone, &rewritten, node_cell, next_hop)
     } else {
-        adjacency::look_up(tables, packet.zone, &rewritten).map(|found| {
-            *next_hop = found.next_hop;
-            CachedRoute {
-                cell: found.cell,
-                generation: found.generation,
-            }
-        })
+        adjacency::look_up(tables, packet.zone, &rewritten, next_hop)
     };
     match found {
         Ok(route) => {

@@ -43,7 +43,7 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
     let (address, port) = if treatment::is_snat(&service) {
         let port = snat_port(&opening, tables);
         (packet.key.destination, port)
-    } else if tables.node_address(packet.key.source, |_| ()).is_some() {
+    } else if tables.owner(packet.key.source).is_node() {
         // A node of the pool itself: the other node would answer it past the load balancer, and it
         // could not be its own peer. It is the one client that has to be the VIP.
         opening.service.treatment = Treatment::Snat as u8;

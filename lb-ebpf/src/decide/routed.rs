@@ -3,8 +3,8 @@
 
 use lb_common::{
     drop_reason::DropReason,
-    net::{Ip4, Protocol},
-    next_hop::{Destination, NextHop},
+    net::Protocol,
+    next_hop::NextHop,
     policy::{NodeAddress, Question},
 };
 
@@ -15,18 +15,23 @@ use crate::{
     tables::Tables,
 };
 
-/// Judges a packet to a node's address; where it may pass, `next_hop` says where to. [`Found::None`] for any
-/// other packet.
+/// Judges a packet to the node's address with this number; where it may pass, `next_hop` says where to.
 #[inline(never)]
-pub fn to_node<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found {
+pub fn to_node<T: Tables>(
+    packet: &Packet,
+    number: u32,
+    tables: &T,
+    next_hop: &mut NextHop,
+) -> Found {
     let key = &packet.key;
-    let judged = tables.node_address(key.destination, |address| {
+    let judged = tables.node_address(number, |address| {
         let is_balanced_too =
             packet.transport == Transport::Udp && key.destination_port == address.balanced_udp;
         (judge_by(address, packet, false), is_balanced_too)
     });
     let Some((found, is_balanced_too)) = judged else {
-        return Found::None;
+        // There is no such number: nothing is allowed there.
+        return Found::Refused(DropReason::Policy);
     };
     if is_balanced_too {
         asked::of_node(packet, tables);
@@ -34,15 +39,16 @@ pub fn to_node<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -
     carry_out(found, packet, tables, next_hop)
 }
 
-/// The same for a packet from a node's address. [`Found::None`] also for one to a VIP.
+/// The same for a packet from the node's address with this number, to neither a VIP nor a node.
 #[inline(never)]
-pub fn from_node<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found {
-    let key = &packet.key;
-    let judged = tables.node_address(key.source, |address| judge_by(address, packet, true));
-    let found = match judged {
-        Some(found) if tables.vip(key.destination).is_none() => found,
-        _ => return Found::None,
-    };
+pub fn from_node<T: Tables>(
+    packet: &Packet,
+    number: u32,
+    tables: &T,
+    next_hop: &mut NextHop,
+) -> Found {
+    let judged = tables.node_address(number, |address| judge_by(address, packet, true));
+    let found = judged.unwrap_or(Found::Refused(DropReason::Policy));
     match carry_out(found, packet, tables, next_hop) {
         // A node may speak to this machine itself, such as in answer to a health check.
         Found::Refused(reason @ (DropReason::Policy | DropReason::NoRoute)) => {
@@ -121,14 +127,5 @@ fn way<T: Tables>(packet: &Packet, tables: &T, next_hop: &mut NextHop) -> Found 
     if packet.ttl <= 1 {
         return Found::Refused(DropReason::TtlExpired);
     }
-    // From whom it comes does not count.
-    let destination = Destination {
-        address: packet.key.destination,
-        source: Ip4::UNSPECIFIED,
-        zone: u32::from(packet.key.zone()),
-    };
-    match adjacency::look_up_once(tables, packet.zone, &packet.key, &destination, next_hop) {
-        Ok(_) => Found::Routed,
-        Err(reason) => Found::Refused(reason),
-    }
+    adjacency::to_destination(packet, tables, next_hop)
 }

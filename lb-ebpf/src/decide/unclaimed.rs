@@ -33,8 +33,7 @@ pub fn judge<T: Tables>(packet: &Packet, tables: &T) -> Found {
         }
         // A node that still answers a flow that is gone.
         Transport::Tcp
-            if !packet.tcp.flags.opens()
-                && tables.node_address(packet.key.source, |_| ()).is_some() =>
+            if !packet.tcp.flags.opens() && tables.owner(packet.key.source).is_node() =>
         {
             Found::Refused(DropReason::NoFlow)
         }

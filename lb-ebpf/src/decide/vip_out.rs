@@ -19,23 +19,15 @@ use crate::{
     treatment::Opening,
 };
 
-/// Enters the flow of a SYN that leaves from a VIP. [`Found::None`] for any other packet: it is routed
-/// as it is, or dropped.
+/// Enters the flow of a SYN that leaves from a VIP, and is not for one: to a VIP of its own pool the node is a client
+/// like any other. [`Found::None`] where it is routed as it is, or dropped.
 #[inline(never)]
 pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
     let key = &packet.key;
-    // A SYN is TCP: for other protocols the flags are zero.
-    if !packet.tcp.flags.opens() {
-        return Found::None;
-    }
     let asked = ServiceKey::new(packet.zone, Protocol::Tcp, key.source, key.destination_port);
     let Some(outbound) = tables.outbound(&asked) else {
         return Found::None;
     };
-    // To a VIP of its own pool the node is a client like any other.
-    if tables.vip(key.destination).is_some() {
-        return Found::None;
-    }
     let opening = Opening {
         key: *key,
         service: Service {

@@ -12,9 +12,10 @@ use lb_common::{
     flow::{FlowCell, FlowEntry, FlowKey, Opened},
     fragment::{FragmentKey, FragmentPorts},
     interface::Interface,
-    net::{Ip4, Mac, Zone},
-    next_hop::{CachedRoute, Destination, Neighbour, NextHop},
+    net::{Ip4, Mac},
+    next_hop::{Neighbour, NextHop},
     policy::NodeAddress,
+    route_cache::WAYS,
     service::{Node, Outbound, SNAT_POOL_WORDS, Service, ServiceKey},
     settings::{AnswerBudget, Settings},
     transaction::Transaction,
@@ -22,7 +23,8 @@ use lb_common::{
 use lb_daemon::{contents::Contents, datapath::Pair};
 use lb_ebpf::{
     flow_table::{self, turns, turns::Unconfirmed},
-    tables::{FlowSlot, InsertError, Route, Tables},
+    route_cache,
+    tables::{FlowSlot, InsertError, Owner, Route, Tables},
 };
 
 use super::{NEIGHBOURS, Port, flow_memory::FlowMemory};
@@ -36,7 +38,8 @@ pub struct PlainTables {
     cursors: RefCell<HashMap<u16, u32>>,
     next_hops: RefCell<HashMap<u32, NextHop>>,
     cells: RefCell<HashMap<Neighbour, u32>>,
-    routes: RefCell<HashMap<Destination, CachedRoute>>,
+    routes: RefCell<HashMap<u32, RouteLine>>,
+    node_routes: RefCell<HashMap<u32, u64>>,
     transactions: RefCell<HashMap<Transaction, u32>>,
     fragments: RefCell<HashMap<FragmentKey, FragmentPorts>>,
     /// Clients that stay with nodes that drain.
@@ -47,6 +50,8 @@ pub struct PlainTables {
     pub observed: Cell<u64>,
     /// Raised by tests that change routes.
     pub generation: Cell<u32>,
+    /// The router that the default route leads to.
+    pub gateway: Cell<Ip4>,
     /// What the daemon would have heard.
     pub events: RefCell<Vec<Event>>,
 }
@@ -57,6 +62,20 @@ pub struct PlainSlot(pub Rc<RefCell<FlowCell>>);
 impl FlowSlot for PlainSlot {
     fn with<R>(&self, f: impl FnOnce(&mut FlowEntry) -> R) -> R {
         f(&mut self.0.borrow_mut().entry)
+    }
+}
+
+/// A line of the cache of routes.
+#[derive(Clone, Default)]
+pub struct RouteLine(Rc<[Cell<u64>; WAYS]>);
+
+impl route_cache::Line for RouteLine {
+    fn load(&self, way: usize) -> u64 {
+        self.0[way].get()
+    }
+
+    fn store(&self, way: usize, word: u64) {
+        self.0[way].set(word);
     }
 }
 
@@ -71,6 +90,7 @@ impl PlainTables {
             next_hops: RefCell::default(),
             cells: RefCell::default(),
             routes: RefCell::default(),
+            node_routes: RefCell::default(),
             transactions: RefCell::default(),
             fragments: RefCell::default(),
             affinities: RefCell::default(),
@@ -78,6 +98,7 @@ impl PlainTables {
             answers: RefCell::default(),
             observed: Cell::new(0),
             generation: Cell::new(0),
+            gateway: Cell::new(Ip4::from_octets([192, 0, 2, 254])),
             events: RefCell::default(),
         }
     }
@@ -95,6 +116,7 @@ pub const fn interface_index(port: Port) -> u32 {
 
 impl Tables for PlainTables {
     type Slot = PlainSlot;
+    type RouteLine = RouteLine;
 
     fn flow(&self, key: &FlowKey) -> Option<PlainSlot> {
         flow_table::find(&&self.flows, key)
@@ -166,15 +188,15 @@ impl Tables for PlainTables {
         *self.loads.borrow_mut().entry(cell).or_default() += 1;
     }
 
-    fn vip(&self, address: Ip4) -> Option<Zone> {
-        let found = self.contents.vips.iter().find(|(vip, _)| *vip == address);
-        found.map(|(_, zone)| {
-            if *zone == Zone::Internal as u32 {
-                Zone::Internal
-            } else {
-                Zone::External
-            }
-        })
+    fn owner(&self, address: Ip4) -> Owner {
+        let contents = &self.contents;
+        if let Some((_, zone)) = contents.vips.iter().find(|(vip, _)| *vip == address) {
+            return Owner::Vip(*zone);
+        }
+        let mut known = contents.node_addresses.iter();
+        known
+            .position(|(own, _)| *own == address)
+            .map_or(Owner::Nobody, |number| Owner::Node(number as u32 + 1))
     }
 
     fn snat_word(&self, pool: u16, word: u32) -> u64 {
@@ -244,7 +266,7 @@ impl Tables for PlainTables {
         let (port, next) = match destination {
             [203, 0, 113, _] => (Port::Ext1, key.destination.octets()),
             [10, 20, 0, _] => (Port::Int0, key.destination.octets()),
-            _ => (Port::Ext0, [192, 0, 2, 254]),
+            _ => (Port::Ext0, self.gateway.get().octets()),
         };
         let neighbour = Neighbour {
             interface: interface_index(port),
@@ -282,19 +304,21 @@ impl Tables for PlainTables {
         })
     }
 
-    fn node_address<R>(&self, address: Ip4, f: impl FnOnce(&NodeAddress) -> R) -> Option<R> {
-        let mut known = self.contents.node_addresses.iter();
-        known
-            .find(|(own, _)| *own == address)
-            .map(|(_, rules)| f(rules))
+    fn node_address<R>(&self, number: u32, f: impl FnOnce(&NodeAddress) -> R) -> Option<R> {
+        let known = self.contents.node_addresses.get(number as usize - 1);
+        known.map(|(_, rules)| f(rules))
     }
 
-    fn cached_route(&self, destination: &Destination) -> Option<CachedRoute> {
-        self.routes.borrow().get(destination).copied()
+    fn route_line(&self, number: u32) -> Option<RouteLine> {
+        Some(self.routes.borrow_mut().entry(number).or_default().clone())
     }
 
-    fn cache_route(&self, destination: &Destination, route: &CachedRoute) {
-        self.routes.borrow_mut().insert(*destination, *route);
+    fn node_route(&self, cell: u32) -> u64 {
+        self.node_routes.borrow().get(&cell).copied().unwrap_or(0)
+    }
+
+    fn set_node_route(&self, cell: u32, word: u64) {
+        self.node_routes.borrow_mut().insert(cell, word);
     }
 
     fn asked_vip(&self, transaction: &Transaction) -> Option<u32> {
