@@ -44,10 +44,6 @@ use crate::{
 
 use self::sweep::{ROUND_INTERVAL, Underway};
 
-/// After each batch of a walk over the flows there is a pause of this many times its length: the data path,
-/// whose caches a walk uses, is to have the machine for itself.
-pub const WALK_SHARE: u32 = 20;
-
 /// The program on one interface.
 pub struct AttachedInterface {
     /// The interface.

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{debug, info, trace};
 
-use super::{Controller, WALK_SHARE, outlive};
+use super::{Controller, outlive};
 use crate::{
     clock::{self, Moment},
     datapath::{Progress, Result},
@@ -25,6 +25,10 @@ pub const ROUND_INTERVAL: Duration = Duration::from_secs(1);
 /// pushed out leaves its port marked until then; the data path tries marked ports too when
 /// it finds no other.
 pub const PORT_AUDIT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// After each batch of a round there is a pause of this many times its length. A round does little but read the
+/// table, and so takes from the data path what that has in the caches.
+const PAUSE: u32 = 60;
 
 /// A round that is going on.
 pub struct Underway {
@@ -84,7 +88,7 @@ impl Controller {
         };
         let begun = Instant::now();
         if self.step(&mut underway)? {
-            underway.due = Instant::now() + begun.elapsed() * WALK_SHARE;
+            underway.due = Instant::now() + begun.elapsed() * PAUSE;
             self.underway = Some(underway);
             return Ok(());
         }

@@ -17,11 +17,15 @@ use super::VIP_OUT;
 use crate::{
     api::{FlowLine, FlowLines},
     clock,
-    controller::{Controller, WALK_SHARE},
+    controller::Controller,
     datapath::{Pair, Progress, Stage},
     expiry,
     snapshot::FlowStatus,
 };
+
+/// After each batch there is a pause of this many times its length, in which the data path has the machine for
+/// itself.
+const PAUSE: u32 = 20;
 
 /// The next flows, each a line.
 pub fn flows(controller: &Controller, from: Progress) -> Result<FlowLines> {
@@ -40,7 +44,7 @@ pub fn flows(controller: &Controller, from: Progress) -> Result<FlowLines> {
         FlowLine::Flow(&flow).write(&mut lines.text)?;
         lines.flows += 1;
     }
-    lines.pause = begun.elapsed() * WALK_SHARE;
+    lines.pause = begun.elapsed() * PAUSE;
     Ok(lines)
 }
 
