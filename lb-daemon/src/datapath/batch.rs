@@ -18,8 +18,7 @@ const BATCH: u32 = 4096;
 
 /// Where reading a map goes on, in the kernel's own terms: the next bucket of a hash table, the latest cell of
 /// an array.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position(u32);
+struct Position(u32);
 
 /// Calls `visit` with every entry of `table`.
 pub fn walk<K: Value, V: Value>(
@@ -27,31 +26,19 @@ pub fn walk<K: Value, V: Value>(
     table: &Table<K, V>,
     mut visit: impl FnMut(&K, &V),
 ) -> Result<()> {
+    let mut keys = vec![Plain(K::new_zeroed()); BATCH as usize];
+    let mut values = vec![Plain(V::new_zeroed()); BATCH as usize];
     let mut position = None;
     loop {
-        position = read(name, table, position, &mut visit)?;
+        let count = look_up(table.data(), &mut position, &mut keys, &mut values)
+            .map_err(|source| Error::Batch { map: name, source })?;
+        for (key, value) in keys.iter().zip(&values).take(count) {
+            visit(&key.0, &value.0);
+        }
         if position.is_none() {
             return Ok(());
         }
     }
-}
-
-/// Calls `visit` with a batch of the entries of `table`, from `position` or from the beginning on; returns
-/// where to go on, or nothing when these were the last.
-pub fn read<K: Value, V: Value>(
-    name: &'static str,
-    table: &Table<K, V>,
-    mut position: Option<Position>,
-    mut visit: impl FnMut(&K, &V),
-) -> Result<Option<Position>> {
-    let mut keys = vec![Plain(K::new_zeroed()); BATCH as usize];
-    let mut values = vec![Plain(V::new_zeroed()); BATCH as usize];
-    let count = look_up(table.data(), &mut position, &mut keys, &mut values)
-        .map_err(|source| Error::Batch { map: name, source })?;
-    for (key, value) in keys.iter().zip(&values).take(count) {
-        visit(&key.0, &value.0);
-    }
-    Ok(position)
 }
 
 /// The cells of an array from `first` on, `count` of them or as many as there are.
@@ -78,11 +65,11 @@ fn look_up<K: Value, V: Value>(
     values: &mut [Plain<V>],
 ) -> io::Result<usize> {
     // Four bytes: a bucket's number for hash tables, a key for arrays.
-    let from = position.map_or(0, |position| position.0);
+    let from = position.as_ref().map_or(0, |position| position.0);
     let mut next = 0_u32;
     // SAFETY: a C union of integers, for which zero is a value.
     let mut attributes: bpf_attr = unsafe { std::mem::zeroed() };
-    attributes.batch.in_batch = position.map_or(0, |_| &raw const from as u64);
+    attributes.batch.in_batch = position.as_ref().map_or(0, |_| &raw const from as u64);
     attributes.batch.out_batch = &raw mut next as u64;
     attributes.batch.keys = keys.as_mut_ptr() as u64;
     attributes.batch.values = values.as_mut_ptr() as u64;
