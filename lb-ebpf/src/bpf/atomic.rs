@@ -5,6 +5,8 @@
 
 use core::arch::asm;
 
+use aya_ebpf::btf_maps::Array;
+
 /// A word of an array map, which other CPUs change at the same time.
 #[derive(Clone, Copy)]
 pub struct Word(*mut u64);
@@ -97,4 +99,13 @@ impl Word {
             asm!("lock *(u64 *)({p} + 0) &= {v}", p = in(reg) self.0, v = in(reg) !bits);
         }
     }
+}
+
+/// The word in a cell of an array.
+#[inline(always)]
+pub fn word<const CELLS: usize>(array: &Array<u64, CELLS>, cell: u32) -> Option<Word> {
+    // SAFETY: just looked up in an array map.
+    array
+        .get_ptr_mut(cell)
+        .map(|pointer| unsafe { Word::new(pointer) })
 }

@@ -17,7 +17,7 @@ use lb_ebpf::{
     tables::FlowSlot,
 };
 
-use super::atomic::Word;
+use super::atomic::{Word, word};
 
 /// The kernel puts the elements of an array that can be mapped on a page boundary, so that a cell and a
 /// bucket are a cache line each; and the daemon reads cells without a system call for each few of them.
@@ -104,7 +104,7 @@ impl Memory for FlowMemory {
         if let Ok(Some(pair)) = FLOW_PAIRS.pop() {
             return Some(pair);
         }
-        let used = state(FLOW_PAIRS_USED)?;
+        let used = word(&FLOW_TABLE, FLOW_PAIRS_USED)?;
         let capacity = u64::from(set_at_load(&FLOW_CAPACITY));
         // Looked at first: every try of a full table would add one.
         if used.load() >= capacity {
@@ -128,15 +128,12 @@ impl Memory for FlowMemory {
 
     #[inline(always)]
     fn next_turn(&self) -> u32 {
-        state(TURNS_TAKEN).map_or(0, Word::increment) as u32
+        word(&FLOW_TABLE, TURNS_TAKEN).map_or(0, Word::increment) as u32
     }
 
     #[inline(always)]
     fn turn(&self, number: u32) -> Option<Word> {
-        // SAFETY: just looked up in an array map.
-        TURNS
-            .get_ptr_mut(number)
-            .map(|pointer| unsafe { Word::new(pointer) })
+        word(&TURNS, number)
     }
 }
 
@@ -155,14 +152,6 @@ impl TurnWord for Word {
     fn set(&self, new: u64) {
         Self::store(*self, new);
     }
-}
-
-#[inline(always)]
-fn state(cell: u32) -> Option<Word> {
-    // SAFETY: just looked up in an array map.
-    FLOW_TABLE
-        .get_ptr_mut(cell)
-        .map(|pointer| unsafe { Word::new(pointer) })
 }
 
 /// A bucket of the index.

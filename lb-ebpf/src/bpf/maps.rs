@@ -40,7 +40,7 @@ use lb_ebpf::{
 };
 
 use super::{
-    atomic::Word,
+    atomic::{Word, word},
     clock::Ticked,
     flows::{FlowMemory, ON_PAGES, Slot},
 };
@@ -179,14 +179,6 @@ pub fn count_verdict(cell: u32) {
         // SAFETY: as in `count`.
         unsafe { *counter += 1 };
     }
-}
-
-#[inline(always)]
-fn word<const CELLS: usize>(array: &Array<u64, CELLS>, cell: u32) -> Option<Word> {
-    // SAFETY: just looked up in an array map.
-    array
-        .get_ptr_mut(cell)
-        .map(|pointer| unsafe { Word::new(pointer) })
 }
 
 #[inline(always)]
