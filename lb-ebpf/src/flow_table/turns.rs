@@ -73,7 +73,7 @@ fn take<M: Memory>(memory: &M, number: u32) -> u32 {
         return NO_PAIR;
     };
     let turn = Turn(word.load());
-    if turn.is_held() || !word.exchange(turn.0, turn.held().0) {
+    if !hold(&word, turn) {
         return NO_PAIR;
     }
     let pair = turn.pair(number);
@@ -84,6 +84,12 @@ fn take<M: Memory>(memory: &M, number: u32) -> u32 {
         take_answers(memory, pair);
     }
     pair
+}
+
+/// Takes hold of a turn that was so a moment ago; false where somebody else has done so.
+#[inline(always)]
+fn hold(word: &impl TurnWord, turn: Turn) -> bool {
+    !turn.is_held() && word.exchange(turn.0, turn.held().0)
 }
 
 /// Empties the word that leads to the cell of a flow's answers.
@@ -102,7 +108,7 @@ pub fn remove<M: Memory>(memory: &M, number: u32, pair: u32, question: &FlowKey)
         return false;
     };
     let turn = Turn(word.load());
-    if turn.pair(number) != pair || turn.is_held() || !word.exchange(turn.0, turn.held().0) {
+    if turn.pair(number) != pair || !hold(&word, turn) {
         return false;
     }
     // Before it was held the cells may have gone to another flow.
