@@ -108,9 +108,12 @@ fn find<T: Tables>(packet: &Packet, tables: &T, now: u32, next_hop: &mut NextHop
     }
     let is_for_vip = matches!(destination, Owner::Vip(_));
     // The number of the node's address that sends; to a VIP a node is a client like any other.
-    let sender = match tables.owner(packet.key.source) {
-        Owner::Node(number) if !is_for_vip => number,
-        _ => 0,
+    let sender = if is_for_vip {
+        0
+    } else if let Owner::Node(number) = tables.owner(packet.key.source) {
+        number
+    } else {
+        0
     };
     if matches!(packet.transport, Transport::Tcp | Transport::Udp) {
         let opened = if is_for_vip {

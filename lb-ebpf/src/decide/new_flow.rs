@@ -11,7 +11,7 @@ use super::{Found, asked, choice, removal, vip_out};
 use crate::{
     packet::{Packet, Transport},
     snat_port::{self, Range},
-    tables::{FlowSlot as _, InsertError, Tables},
+    tables::{FlowSlot as _, InsertError, Owner, Tables},
     treatment::{self, Opening},
 };
 
@@ -24,7 +24,8 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
     if packet.transport == Transport::Tcp && !packet.tcp.flags.opens() {
         return Found::Refused(DropReason::NoFlow);
     }
-    if tables.vip(packet.key.source).is_some() {
+    let client = tables.owner(packet.key.source);
+    if matches!(client, Owner::Vip(_)) {
         return Found::Refused(DropReason::Ipv4Source);
     }
     let index = choice::node(&packet.key, &service, tables, now);
@@ -43,7 +44,7 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
     let (address, port) = if treatment::is_snat(&service) {
         let port = snat_port(&opening, tables);
         (packet.key.destination, port)
-    } else if tables.owner(packet.key.source).is_node() {
+    } else if client.is_node() {
         // A node of the pool itself: the other node would answer it past the load balancer, and it
         // could not be its own peer. It is the one client that has to be the VIP.
         opening.service.treatment = Treatment::Snat as u8;
