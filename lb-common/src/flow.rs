@@ -112,6 +112,12 @@ impl FlowKey {
         zerocopy::transmute!(*self)
     }
 
+    /// The key that has these [words](Self::words).
+    #[inline(always)]
+    pub const fn of_words(words: [u64; 2]) -> Self {
+        zerocopy::transmute!(words)
+    }
+
     /// True for the key of a cell that holds no flow: no packet has protocol 0.
     #[inline(always)]
     pub const fn is_vacant(&self) -> bool {

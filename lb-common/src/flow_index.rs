@@ -5,6 +5,9 @@
 //! has three buckets. It is put into the first while that is not crowded; the eighth word counts the keys that
 //! had to go to one of the others. So a look-up mostly reads one cache line here and one cell, or one line alone where
 //! there is no such key.
+//!
+//! A word is put in as a claim, with another tag, which look-ups pass over, and becomes the word itself when no
+//! other claim has gone before it.
 
 use crate::flow::FlowKey;
 
@@ -19,8 +22,6 @@ pub const ELSEWHERE: usize = 7;
 pub const IN_SECOND: u64 = 1;
 /// A key that is in its third bucket.
 pub const IN_THIRD: u64 = 1 << 32;
-/// The bit of [`ELSEWHERE`] that is set while somebody puts in a key whose first bucket this is.
-pub const LOCKED: u64 = 1 << 63;
 
 /// Slots of its first bucket beyond which a key goes to the less crowded of its first two. In a full table a ninth of
 /// all keys are in their second and one in fifty thousand is in its third; three quarters full, one in thirty and
@@ -44,7 +45,7 @@ pub const fn buckets(flows: u32) -> u32 {
 pub struct Hash {
     /// Any bits; those of the mask are the number of the first bucket.
     low: u32,
-    /// What tells a key from others in its bucket.
+    /// What tells a key from others in its bucket; an odd number, so that that of a claim is even.
     tag: u32,
 }
 
@@ -66,7 +67,6 @@ impl Hash {
         hash ^= hash >> 32;
         Self {
             low: hash as u32,
-            // Zero is what an empty word has.
             tag: (hash >> 32) as u32 | 1,
         }
     }
@@ -93,6 +93,18 @@ impl Hash {
     #[inline(always)]
     pub const fn word(self, cell: u32) -> u64 {
         (self.tag as u64) << 32 | (cell as u64 + 1)
+    }
+
+    /// The claim that becomes this word.
+    #[inline(always)]
+    pub const fn claim(self, cell: u32) -> u64 {
+        self.word(cell) & !(1 << 32)
+    }
+
+    /// True for a word that may lead to the cell of this key, and for a claim to become one.
+    #[inline(always)]
+    pub const fn has_tag_or_claim(self, word: u64) -> bool {
+        (word >> 33) as u32 == self.tag >> 1 && word != 0
     }
 
     /// True for a word that may lead to the cell of this key.
@@ -149,9 +161,14 @@ mod tests {
         assert_eq!(hash.cell(0), None);
         let other = Hash::of(&key(2), 7);
         assert!(hash.has_tag(hash.word(5)) && !hash.has_tag(other.word(5)));
-        // No key has the tag of an empty word.
+        // No key has the tag of an empty word or of a claim.
         for number in 0..10_000 {
-            assert!(!Hash::of(&key(number), 7).has_tag(0));
+            let hash = Hash::of(&key(number), 7);
+            assert!(!hash.has_tag(0) && !hash.has_tag_or_claim(0));
+            let (word, claim) = (hash.word(number), hash.claim(number));
+            assert!(hash.has_tag_or_claim(word) && hash.has_tag_or_claim(claim));
+            assert!(hash.has_tag(word) && !hash.has_tag(claim) && claim != 0);
+            assert_eq!(hash.cell(claim), Some(number));
         }
     }
 

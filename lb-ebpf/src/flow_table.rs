@@ -8,18 +8,20 @@
 //!
 //! - A word of the index changes by compare and exchange only, between empty and taken.
 //! - The cells of a flow are written before the first word leads to them, and belong to who took them.
-//! - No two words of a bucket have the same tag: a look-up has one candidate. Whoever puts in a key has the lock of
-//!   its first bucket meanwhile, and looks for its tag first.
+//! - No two words of a bucket have the same tag: a look-up has one candidate. A word is put in as a claim, which
+//!   becomes the word where no other has its tag, and of several claims the one to the lowest cell does
+//!   (`claims.rs`). Nobody waits for anybody: whoever puts in a key may stand still in the midst of it.
 //! - A confirmed flow is removed by who has put [`Opened::ENDING`] into the entry of its answers, again by compare and
 //!   exchange. Its cells go to the others that are free.
 
+mod claims;
 pub mod turns;
 
 use core::ops::Range;
 
 use lb_common::{
     flow::{FlowKey, Opened},
-    flow_index::{CROWDED, ELSEWHERE, Hash, IN_SECOND, IN_THIRD, LOCKED, SLOTS},
+    flow_index::{CROWDED, ELSEWHERE, Hash, IN_SECOND, IN_THIRD, SLOTS},
 };
 
 use crate::tables::{FlowSlot, InsertError};
@@ -53,6 +55,13 @@ pub trait Memory {
     fn next_turn(&self) -> u32;
     /// A turn by its number.
     fn turn(&self, number: u32) -> Option<Self::Turn>;
+
+    /// Calls [`put`].
+    fn put(&self, key: &FlowKey, number: u32) -> Result<(), InsertError>;
+    /// Calls [`take_out`].
+    fn take_out(&self, key: &FlowKey, number: u32) -> bool;
+    /// Calls [`search`].
+    fn search(&self, key: &FlowKey, among: Among) -> Option<u32>;
 }
 
 /// The word of a turn ([`lb_common::turn::Turn`]).
@@ -73,10 +82,6 @@ pub trait Bucket: Copy {
     fn exchange(self, slot: usize, old: u64, new: u64) -> bool;
     /// Adds to the word [`ELSEWHERE`], around the end of numbers.
     fn count_elsewhere(self, number: u64);
-    /// Sets the bit [`LOCKED`] of the word [`ELSEWHERE`], as soon as it is clear; false where that takes too long.
-    fn lock(self) -> bool;
-    /// Clears it.
-    fn unlock(self);
 }
 
 /// A cell: a key and the entry under it.
@@ -96,6 +101,15 @@ pub trait Cell {
     fn exchange_opened(&self, old: Opened, new: Opened) -> bool;
 }
 
+/// What a key is searched among.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Among {
+    /// The words.
+    Words,
+    /// The words and the claims: where somebody is just entering the flow, that is the one.
+    Claims,
+}
+
 /// Looks up a flow, in its first bucket where the call is.
 #[inline(always)]
 pub fn find<M: Memory>(memory: &M, key: &FlowKey) -> Option<<M::Cell as Cell>::Slot> {
@@ -104,23 +118,33 @@ pub fn find<M: Memory>(memory: &M, key: &FlowKey) -> Option<<M::Cell as Cell>::S
     match scan(memory, first, hash, key) {
         Some(cell) => Some(cell.slot()),
         None if first.load(ELSEWHERE) == 0 => None,
-        None => search(memory, key),
+        None => look_up(memory, key),
     }
 }
 
-/// Looks up a flow in all of its buckets, by a call.
-///
-/// Not by way of `number_of`, which takes more of the stack: the deepest chain of calls would not fit that of
-/// kernels before 6.9.
-#[inline(never)]
-pub fn search<M: Memory>(memory: &M, key: &FlowKey) -> Option<<M::Cell as Cell>::Slot> {
+/// Looks up a flow by a call, and also one that somebody is just entering.
+#[inline(always)]
+pub fn look_up<M: Memory>(memory: &M, key: &FlowKey) -> Option<<M::Cell as Cell>::Slot> {
+    let number = memory.search(key, Among::Claims)?;
+    memory.cell(number).map(Cell::slot)
+}
+
+/// The cell of a key.
+#[inline(always)]
+pub fn search<M: Memory>(memory: &M, key: &FlowKey, among: Among) -> Option<u32> {
     let hash = Hash::of(key, memory.seed());
-    for number in 0..BUCKETS {
-        let bucket = bucket_of(memory, hash, number)?;
-        if let Some(cell) = scan(memory, bucket, hash, key) {
-            return Some(cell.slot());
+    for place in 0..BUCKETS {
+        let bucket = bucket_of(memory, hash, place)?;
+        let mut word = candidate(bucket, |word| hash.has_tag(word));
+        if word == 0 && among == Among::Claims {
+            word = candidate(bucket, |word| hash.has_tag_or_claim(word));
         }
-        if number == 0 && bucket.load(ELSEWHERE) == 0 {
+        if let Some(number) = hash.cell(word)
+            && memory.cell(number).is_some_and(|cell| cell.key() == *key)
+        {
+            return Some(number);
+        }
+        if place == 0 && bucket.load(ELSEWHERE) == 0 {
             break;
         }
     }
@@ -130,17 +154,17 @@ pub fn search<M: Memory>(memory: &M, key: &FlowKey) -> Option<<M::Cell as Cell>:
 #[inline(always)]
 fn scan<M: Memory>(memory: &M, bucket: M::Bucket, hash: Hash, key: &FlowKey) -> Option<M::Cell> {
     memory
-        .cell(hash.cell(candidate(bucket, hash))?)
+        .cell(hash.cell(candidate(bucket, |word| hash.has_tag(word)))?)
         .filter(|cell| cell.key() == *key)
 }
 
-/// The one word of a bucket that has the tag of a key; 0 where there is none.
+/// The one word of a bucket that may lead to a cell; 0 where none does.
 #[inline(always)]
-fn candidate<B: Bucket>(bucket: B, hash: Hash) -> u64 {
+fn candidate<B: Bucket>(bucket: B, leads: impl Fn(u64) -> bool) -> u64 {
     let mut candidate = 0;
     for slot in 0..SLOTS {
         let word = bucket.load(slot);
-        if hash.has_tag(word) {
+        if leads(word) {
             candidate = word;
         }
     }
@@ -187,11 +211,11 @@ fn enter<M: Memory>(
     answers.set_key(*answer);
     write(&questions.slot(), &answers.slot());
     // The answers first: a client's packet never finds a flow whose answers would not.
-    let entered = match put(memory, answer, pair | 1) {
-        Ok(()) => match put(memory, question, pair) {
+    let entered = match memory.put(answer, pair | 1) {
+        Ok(()) => match memory.put(question, pair) {
             Ok(()) => return Ok(()),
             Err(error) => {
-                take_out(memory, answer, pair | 1);
+                memory.take_out(answer, pair | 1);
                 match error {
                     InsertError::Taken => InsertError::Known,
                     error => error,
@@ -208,7 +232,7 @@ fn enter<M: Memory>(
 /// else is about to confirm or to remove it.
 #[inline(always)]
 pub fn remove<M: Memory>(memory: &M, question: &FlowKey) -> bool {
-    let Some(number) = number_of(memory, question) else {
+    let Some(number) = memory.search(question, Among::Words) else {
         return false;
     };
     let pair = number & !1;
@@ -230,8 +254,8 @@ pub fn remove<M: Memory>(memory: &M, question: &FlowKey) -> bool {
         answers.exchange_opened(Opened::ENDING, opened);
         return false;
     }
-    take_out(memory, question, pair);
-    take_out(memory, &answers.key(), pair | 1);
+    memory.take_out(question, pair);
+    memory.take_out(&answers.key(), pair | 1);
     vacate(memory, pair);
     memory.give_pair(pair);
     true
@@ -261,82 +285,64 @@ fn bucket_of<M: Memory>(memory: &M, hash: Hash, number: u32) -> Option<M::Bucket
     })
 }
 
-/// True where one of the buckets of a key has a word with its tag: the key is there already, or another one that a
-/// look-up could not tell from it, as one in thousands of millions is.
-#[inline(always)]
-fn is_taken<M: Memory>(memory: &M, hash: Hash) -> bool {
-    for number in 0..BUCKETS {
-        let Some(bucket) = bucket_of(memory, hash, number) else {
-            return true;
-        };
-        if candidate(bucket, hash) != 0 {
-            return true;
-        }
-        // Whoever puts a key elsewhere counts it here first.
-        if number == 0 && bucket.load(ELSEWHERE) == LOCKED {
-            break;
-        }
-    }
-    false
-}
-
 /// Puts the word of a key into one of its buckets.
-#[inline(never)]
-fn put<M: Memory>(memory: &M, key: &FlowKey, number: u32) -> Result<(), InsertError> {
+#[inline(always)]
+pub fn put<M: Memory>(memory: &M, key: &FlowKey, number: u32) -> Result<(), InsertError> {
     let hash = Hash::of(key, memory.seed());
     let Some(first) = bucket_of(memory, hash, 0) else {
         return Err(InsertError::Full);
     };
-    if !first.lock() {
+    let claim = hash.claim(number);
+    let place = if fill_slots(first, 0..CROWDED, claim) {
+        Place::First
+    } else {
+        fill_elsewhere(memory, first, hash, claim)
+    };
+    if place == Place::None {
         return Err(InsertError::Full);
     }
-    let put = if is_taken(memory, hash) {
-        Err(InsertError::Taken)
-    } else if fill(memory, first, hash, number) {
-        Ok(())
-    } else {
-        Err(InsertError::Full)
-    };
-    first.unlock();
-    put
+    claims::settle(memory, key, number, place)
 }
 
-/// Puts a word into a bucket that it belongs into; false where all are full.
-#[inline(always)]
-fn fill<M: Memory>(memory: &M, first: M::Bucket, hash: Hash, number: u32) -> bool {
-    let word = hash.word(number);
-    fill_slots(first, 0..CROWDED, word) || fill_elsewhere(memory, first, hash, word)
+/// Which of its buckets a key is in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    First,
+    Second,
+    Third,
+    /// All of them are full.
+    None,
 }
 
 /// Puts a word into the less crowded of its first two buckets, or into its third.
 #[inline(never)]
-fn fill_elsewhere<M: Memory>(memory: &M, first: M::Bucket, hash: Hash, word: u64) -> bool {
+fn fill_elsewhere<M: Memory>(memory: &M, first: M::Bucket, hash: Hash, word: u64) -> Place {
     let Some(second) = bucket_of(memory, hash, 1) else {
-        return false;
+        return Place::None;
     };
     // Counted first: from the moment that the key is there it is looked for.
     first.count_elsewhere(IN_SECOND);
     if fill_slots(second, 0..CROWDED, word) {
-        return true;
+        return Place::Second;
     }
     for slot in CROWDED..SLOTS {
         if fill_slots(first, slot..slot + 1, word) {
             first.count_elsewhere(IN_SECOND.wrapping_neg());
-            return true;
+            return Place::First;
         }
         if fill_slots(second, slot..slot + 1, word) {
-            return true;
+            return Place::Second;
         }
     }
     first.count_elsewhere(IN_THIRD.wrapping_sub(IN_SECOND));
     let Some(third) = bucket_of(memory, hash, 2) else {
-        return false;
+        return Place::None;
     };
     if fill_slots(third, 0..SLOTS, word) {
-        return true;
+        return Place::Third;
     }
     first.count_elsewhere(IN_THIRD.wrapping_neg());
-    false
+    Place::None
 }
 
 /// Puts a word into the first of some slots that is free.
@@ -351,19 +357,19 @@ fn fill_slots<B: Bucket>(bucket: B, slots: Range<usize>, word: u64) -> bool {
 }
 
 /// Empties the word that leads from a key to a cell; false where there is none.
-#[inline(never)]
-fn take_out<M: Memory>(memory: &M, key: &FlowKey, number: u32) -> bool {
+#[inline(always)]
+pub fn take_out<M: Memory>(memory: &M, key: &FlowKey, number: u32) -> bool {
     let hash = Hash::of(key, memory.seed());
     let word = hash.word(number);
     let Some(first) = bucket_of(memory, hash, 0) else {
         return false;
     };
-    if empty(first, word) {
+    if replace(first, word, 0) {
         return true;
     }
     for (number, place) in [(1, IN_SECOND), (2, IN_THIRD)] {
         if let Some(bucket) = bucket_of(memory, hash, number)
-            && empty(bucket, word)
+            && replace(bucket, word, 0)
         {
             first.count_elsewhere(place.wrapping_neg());
             return true;
@@ -372,30 +378,15 @@ fn take_out<M: Memory>(memory: &M, key: &FlowKey, number: u32) -> bool {
     false
 }
 
-/// Empties the slot that holds a word; false where there is none.
+/// Puts `new` into the slot that holds `old`; false where there is none.
 #[inline(always)]
-fn empty<B: Bucket>(bucket: B, word: u64) -> bool {
+fn replace<B: Bucket>(bucket: B, old: u64, new: u64) -> bool {
     for slot in 0..SLOTS {
-        if bucket.load(slot) == word && bucket.exchange(slot, word, 0) {
+        if bucket.load(slot) == old && bucket.exchange(slot, old, new) {
             return true;
         }
     }
     false
-}
-
-/// The cell of a key.
-#[inline(never)]
-fn number_of<M: Memory>(memory: &M, key: &FlowKey) -> Option<u32> {
-    let hash = Hash::of(key, memory.seed());
-    for place in 0..BUCKETS {
-        let bucket = bucket_of(memory, hash, place)?;
-        if let Some(number) = hash.cell(candidate(bucket, hash))
-            && memory.cell(number).is_some_and(|cell| cell.key() == *key)
-        {
-            return Some(number);
-        }
-    }
-    None
 }
 
 #[cfg(test)]

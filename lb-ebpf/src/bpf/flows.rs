@@ -9,15 +9,18 @@ use aya_ebpf::{
 };
 use lb_common::{
     flow::{FlowCell, FlowEntry, FlowKey, Opened},
-    flow_index::{BucketWords, ELSEWHERE, LOCKED},
+    flow_index::{BucketWords, ELSEWHERE},
     names::{FLOW_PAIRS_USED, TURNS_TAKEN},
 };
 use lb_ebpf::{
-    flow_table::{Bucket, Cell, Memory, TurnWord},
-    tables::FlowSlot,
+    flow_table::{Among, Bucket, Cell, Memory, TurnWord},
+    tables::{FlowSlot, InsertError},
 };
 
-use super::atomic::{Word, word};
+use super::{
+    atomic::{Word, word},
+    flow_calls,
+};
 
 /// The kernel puts the elements of an array that can be mapped on a page boundary, so that a cell and a
 /// bucket are a cache line each; and the daemon reads cells without a system call for each few of them.
@@ -135,6 +138,21 @@ impl Memory for FlowMemory {
     fn turn(&self, number: u32) -> Option<Word> {
         word(&TURNS, number)
     }
+
+    #[inline(always)]
+    fn put(&self, key: &FlowKey, number: u32) -> Result<(), InsertError> {
+        flow_calls::put(key, number)
+    }
+
+    #[inline(always)]
+    fn take_out(&self, key: &FlowKey, number: u32) -> bool {
+        flow_calls::take_out(key, number)
+    }
+
+    #[inline(always)]
+    fn search(&self, key: &FlowKey, among: Among) -> Option<u32> {
+        flow_calls::search(key, among)
+    }
 }
 
 impl TurnWord for Word {
@@ -181,25 +199,6 @@ impl Bucket for Words {
     #[inline(always)]
     fn count_elsewhere(self, number: u64) {
         self.word(ELSEWHERE).add(number);
-    }
-
-    #[inline(always)]
-    fn lock(self) -> bool {
-        // Whoever has it is on another CPU and does not sleep, so this takes less than a microsecond; the number
-        // is for the verifier.
-        const TRIES: u32 = 64;
-        let word = self.word(ELSEWHERE);
-        for _ in 0..TRIES {
-            if word.set(LOCKED) & LOCKED == 0 {
-                return true;
-            }
-        }
-        false
-    }
-
-    #[inline(always)]
-    fn unlock(self) {
-        self.word(ELSEWHERE).clear(LOCKED);
     }
 }
 

@@ -237,7 +237,7 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn look_up(&self, key: &FlowKey) -> Option<Slot> {
-        flow_table::search(&FlowMemory, key)
+        flow_table::look_up(&FlowMemory, key)
     }
 
     #[inline(always)]

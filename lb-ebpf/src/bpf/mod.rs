@@ -2,6 +2,7 @@
 
 pub mod atomic;
 pub mod clock;
+mod flow_calls;
 pub mod flows;
 pub mod frame;
 pub mod maps;

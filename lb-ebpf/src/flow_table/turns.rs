@@ -9,7 +9,7 @@ use lb_common::{
     turn::Turn,
 };
 
-use super::{Cell, Memory, TurnWord, enter, take_out, vacate};
+use super::{Cell, Memory, TurnWord, enter, vacate};
 use crate::tables::{FlowSlot, InsertError};
 
 /// A flow that is not confirmed, as its turn was a moment ago.
@@ -80,7 +80,7 @@ fn take<M: Memory>(memory: &M, number: u32) -> u32 {
     if let Some(question) = memory.cell(pair).map(|cell| cell.key())
         && !question.is_vacant()
     {
-        take_out(memory, &question, pair);
+        memory.take_out(&question, pair);
         take_answers(memory, pair);
     }
     pair
@@ -96,7 +96,7 @@ fn hold(word: &impl TurnWord, turn: Turn) -> bool {
 #[inline(always)]
 fn take_answers<M: Memory>(memory: &M, pair: u32) {
     if let Some(answers) = memory.cell(pair | 1) {
-        take_out(memory, &answers.key(), pair | 1);
+        memory.take_out(&answers.key(), pair | 1);
     }
 }
 
@@ -112,7 +112,7 @@ pub fn remove<M: Memory>(memory: &M, number: u32, pair: u32, question: &FlowKey)
         return false;
     }
     // Before it was held the cells may have gone to another flow.
-    let is_there = take_out(memory, question, pair);
+    let is_there = memory.take_out(question, pair);
     if is_there {
         take_answers(memory, pair);
         vacate(memory, pair);

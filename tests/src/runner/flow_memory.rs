@@ -8,10 +8,13 @@ use std::{
 
 use lb_common::{
     flow::{FlowCell, FlowEntry, FlowKey, Opened},
-    flow_index::{BUCKET_WORDS, BucketWords, ELSEWHERE, LOCKED, buckets},
+    flow_index::{BUCKET_WORDS, BucketWords, ELSEWHERE, buckets},
 };
 use lb_daemon::datapath::Pair;
-use lb_ebpf::flow_table::{Bucket, Cell, Memory, TurnWord};
+use lb_ebpf::{
+    flow_table::{self, Among, Bucket, Cell, Memory, TurnWord},
+    tables::InsertError,
+};
 use zerocopy::FromBytes as _;
 
 use super::tables::PlainSlot;
@@ -120,6 +123,18 @@ impl<'a> Memory for &'a FlowMemory {
     fn turn(&self, number: u32) -> Option<PlainTurn<'a>> {
         self.turns.get(number as usize).map(PlainTurn)
     }
+
+    fn put(&self, key: &FlowKey, number: u32) -> Result<(), InsertError> {
+        flow_table::put(self, key, number)
+    }
+
+    fn take_out(&self, key: &FlowKey, number: u32) -> bool {
+        flow_table::take_out(self, key, number)
+    }
+
+    fn search(&self, key: &FlowKey, among: Among) -> Option<u32> {
+        flow_table::search(self, key, among)
+    }
 }
 
 /// The word of a turn.
@@ -166,16 +181,6 @@ impl Bucket for PlainBucket<'_> {
         let mut words = self.0.get();
         words[ELSEWHERE] = words[ELSEWHERE].wrapping_add(number);
         self.0.set(words);
-    }
-
-    fn lock(self) -> bool {
-        assert_eq!(self.0.get()[ELSEWHERE] & LOCKED, 0, "there is one thread");
-        self.count_elsewhere(LOCKED);
-        true
-    }
-
-    fn unlock(self) {
-        self.count_elsewhere(LOCKED.wrapping_neg());
     }
 }
 

@@ -123,7 +123,7 @@ impl Tables for PlainTables {
     }
 
     fn look_up(&self, key: &FlowKey) -> Option<PlainSlot> {
-        flow_table::search(&&self.flows, key)
+        flow_table::look_up(&&self.flows, key)
     }
 
     fn open(
