@@ -2,7 +2,7 @@
 //!
 //! The established path is one look-up; everything that is rarer is a subprogram of its own. BPF gives
 //! the whole chain of calls 512 bytes of stack, so subprograms answer with a word and not with a
-//! verdict: the flow that they made is looked up again.
+//! verdict: of a flow that they made it is the cell.
 
 pub mod asked;
 pub mod choice;
@@ -29,8 +29,10 @@ use crate::{
 /// What a packet is that has found no flow at first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
-    /// The first of a flow, which is in the table now.
-    Flow,
+    /// The first of a flow, which is in this cell of the table now.
+    Flow(u32),
+    /// Likewise, but another CPU has entered it.
+    KnownFlow,
     /// None of a flow: it is for a service, or for the machine itself.
     None,
     /// It goes on as it is, to or from a node's own address.
@@ -73,7 +75,8 @@ pub fn decide<T: Tables>(packet: &Packet, tables: &T, now: u32, way: &mut Way) -
     }
     if flow.is_none() {
         flow = match find(packet, tables, now, &mut way.next_hop) {
-            Found::Flow => tables.look_up(&packet.key),
+            Found::Flow(cell) => tables.at(cell, &packet.key),
+            Found::KnownFlow => tables.look_up(&packet.key),
             Found::Routed => return Verdict::Route,
             Found::Refused(reason) | Found::RefusedElsewhere(reason) => {
                 return Verdict::Drop(reason);

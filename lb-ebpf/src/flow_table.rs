@@ -129,6 +129,17 @@ pub fn look_up<M: Memory>(memory: &M, key: &FlowKey) -> Option<<M::Cell as Cell>
     memory.cell(number).map(Cell::slot)
 }
 
+/// The entry in a cell, where that has this key.
+#[inline(always)]
+pub fn entry_of<M: Memory>(
+    memory: &M,
+    number: u32,
+    key: &FlowKey,
+) -> Option<<M::Cell as Cell>::Slot> {
+    let cell = memory.cell(number)?;
+    (cell.key() == *key).then(|| cell.slot())
+}
+
 /// The cell of a key.
 #[inline(always)]
 pub fn search<M: Memory>(memory: &M, key: &FlowKey, among: Among) -> Option<u32> {

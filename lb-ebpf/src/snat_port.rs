@@ -32,12 +32,12 @@ impl Range {
         if count == 0 { 1 } else { count }
     }
 
-    /// The port to try after `attempts` that failed, when `first_choice` was the first. The tries are
+    /// The port to try after `attempts` that failed, when `first` was the first. The tries are
     /// spread over the range: established flows stand side by side.
     #[inline(always)]
-    pub const fn choice(self, first_choice: u16, attempts: u16) -> u16 {
+    pub const fn choice(self, first: u16, attempts: u16) -> u16 {
         let stride = (self.count() / TRIES as u32) as u16 + 1;
-        self.after(first_choice, attempts * stride)
+        self.after(first, attempts * stride)
     }
 
     /// The port `steps` after `port`, around the end of the range.
@@ -48,18 +48,13 @@ impl Range {
     }
 }
 
-/// The first port to try for a new flow. Where the bitmap shows none free it is the one whose turn it
-/// is: the flow that had it may be gone.
+/// The port whose turn it is to be handed out.
 #[inline(always)]
-pub fn first_choice(tables: &impl Tables, pool: u16, range: Range) -> u16 {
-    let turn = range.after(
+pub fn turn(tables: &impl Tables, pool: u16, range: Range) -> u16 {
+    range.after(
         range.first,
         (tables.snat_cursor(pool) % range.count()) as u16,
-    );
-    match first_free(tables, pool, range, turn) {
-        0 => turn,
-        free => free,
-    }
+    )
 }
 
 /// Marks a port as used.

@@ -76,14 +76,20 @@ pub trait Tables {
     fn flow(&self, key: &FlowKey) -> Option<Self::Slot>;
     /// Looks up a flow, by a call.
     fn look_up(&self, key: &FlowKey) -> Option<Self::Slot>;
+    /// The entry in a cell, where that has this key.
+    fn at(&self, cell: u32, key: &FlowKey) -> Option<Self::Slot>;
+    /// The entry of the packets that go the other way in a flow, which have this key. None where the flow has just been
+    /// removed.
+    fn other_direction(&self, flow: &Self::Slot, key: &FlowKey) -> Option<Self::Slot>;
     /// Enters both directions of a flow that is not confirmed, or none; `write` fills in the entry of the client's
-    /// packets and that of the answers, and is told when those say that the flow was opened. The flow that has been so for longest makes room.
+    /// packets and that of the answers, and is told when those say that the flow was opened. The flow that has been so for
+    /// longest makes room. Returns the cell of the client's packets.
     fn open(
         &self,
         question: &FlowKey,
         answer: &FlowKey,
         write: impl FnOnce(&Self::Slot, &Self::Slot, Opened),
-    ) -> Result<(), InsertError>;
+    ) -> Result<u32, InsertError>;
     /// The flow whose answers have this key and this entry, if it is not confirmed.
     fn unconfirmed(&self, answer: &FlowKey, answers: &Self::Slot) -> Option<Unconfirmed>;
     /// Notes which acknowledgment number confirms a flow; false where somebody is about to confirm or to remove it.

@@ -77,10 +77,12 @@ fn enter(flow: &EnteredFlow, tables: &Maps) -> bool {
     let entered = if is_confirmed {
         flow_table::insert(&FlowMemory, &question_key, &answer_key, write)
     } else {
-        tables.open(&question_key, &answer_key, |to_node, to_client, opened| {
-            write(to_node, to_client);
-            to_client.with(|entry| entry.opened = opened);
-        })
+        tables
+            .open(&question_key, &answer_key, |to_node, to_client, opened| {
+                write(to_node, to_client);
+                to_client.with(|entry| entry.opened = opened);
+            })
+            .map(|_| ())
     };
     if entered == Err(InsertError::Full) {
         return false;

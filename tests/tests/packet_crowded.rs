@@ -123,6 +123,25 @@ fn a_port_that_comes_back_is_marked_as_free() {
 }
 
 #[test]
+fn a_port_that_is_marked_as_free_by_mistake_stays_with_its_flow() {
+    let config = format!("{ONE_NODE}[limits]\nsnat_ports = \"2000-2007\"\n");
+    let mut host = Host::new(&config);
+    for number in (0..8).filter(|number| *number != 4) {
+        case::play("pure logic", &mut host, &connection(number, 2000 + number));
+        if number == 3 {
+            // Port 2004 has its turn in vain.
+            host.tables.snat_cursor(0);
+        }
+    }
+    // It is the turn of port 2000 again, which the flow table still holds.
+    host.tables.snat_release(0, 2000 / 64, 1 << (2000 % 64));
+    let [syn, ..] = connection(8, 2004);
+    case::play("pure logic", &mut host, &[syn]);
+    let [.., ack] = connection(0, 2000);
+    case::play("pure logic", &mut host, &[ack]);
+}
+
+#[test]
 fn a_full_flow_table_refuses_the_next_flow_and_keeps_the_others() {
     let config = format!("{ONE_NODE}[limits]\nmax_flows = 16\n");
     let mut steps = Vec::new();

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use lb_daemon::contents::Contents;
-use lb_ebpf::snat_port::{Range, TRIES, claim, first_choice, first_free, release};
+use lb_ebpf::snat_port::{Range, TRIES, claim, first_free, release, turn};
 use lb_tests::runner::tables::PlainTables;
 use proptest::prelude::*;
 
@@ -64,7 +64,7 @@ fn a_port_rests_until_all_others_have_had_their_turn() {
     };
     let mut turns = Vec::new();
     for _ in 2000..=2099 {
-        let port = first_choice(&tables, POOL, range);
+        let port = first_free(&tables, POOL, range, turn(&tables, POOL, range));
         claim(&tables, POOL, port);
         release(&tables, POOL, port);
         turns.push(port);

@@ -59,7 +59,11 @@ fn set_at_load<T: Copy>(constant: &T) -> T {
 }
 
 /// An entry of the flow table, in place.
-pub struct Slot(NonNull<FlowEntry>);
+pub struct Slot {
+    entry: NonNull<FlowEntry>,
+    /// Its cell.
+    pub number: u32,
+}
 
 impl FlowSlot for Slot {
     #[inline(always)]
@@ -67,7 +71,7 @@ impl FlowSlot for Slot {
         // SAFETY: the pointer came from a look-up in this run of the program; cells of an array stay where
         // they are. Other CPUs may change the entry meanwhile: every field is at most eight bytes, read and written
         // as a whole.
-        f(unsafe { &mut *self.0.as_ptr() })
+        f(unsafe { &mut *self.entry.as_ptr() })
     }
 }
 
@@ -99,7 +103,8 @@ impl Memory for FlowMemory {
 
     #[inline(always)]
     fn cell(&self, number: u32) -> Option<Line> {
-        FLOWS.get_ptr_mut(number).and_then(NonNull::new).map(Line)
+        let cell = FLOWS.get_ptr_mut(number).and_then(NonNull::new)?;
+        Some(Line { cell, number })
     }
 
     #[inline(always)]
@@ -203,7 +208,10 @@ impl Bucket for Words {
 }
 
 /// A cell of the flow table.
-pub struct Line(NonNull<FlowCell>);
+pub struct Line {
+    cell: NonNull<FlowCell>,
+    number: u32,
+}
 
 impl Cell for Line {
     type Slot = Slot;
@@ -211,26 +219,26 @@ impl Cell for Line {
     #[inline(always)]
     fn key(&self) -> FlowKey {
         // SAFETY: a cell just looked up in an array map; other CPUs change a key only when nothing leads to it.
-        unsafe { (*self.0.as_ptr()).key }
+        unsafe { (*self.cell.as_ptr()).key }
     }
 
     #[inline(always)]
     fn set_key(&self, key: FlowKey) {
         // SAFETY: as in `key`; the cell is ours, and no word leads to it.
-        unsafe { (*self.0.as_ptr()).key = key };
+        unsafe { (*self.cell.as_ptr()).key = key };
     }
 
     #[inline(always)]
     fn opened(&self) -> Opened {
         // SAFETY: as in `key`, but for that others change it as a whole.
-        unsafe { (&raw const (*self.0.as_ptr()).entry.opened).read_volatile() }
+        unsafe { (&raw const (*self.cell.as_ptr()).entry.opened).read_volatile() }
     }
 
     #[inline(always)]
     fn exchange_opened(&self, old: Opened, new: Opened) -> bool {
         // SAFETY: an aligned word of the same cell.
         unsafe {
-            let opened = &raw mut (*self.0.as_ptr()).entry.opened;
+            let opened = &raw mut (*self.cell.as_ptr()).entry.opened;
             Word::exchange_half(opened.cast(), old.word(), new.word())
         }
     }
@@ -238,6 +246,10 @@ impl Cell for Line {
     #[inline(always)]
     fn slot(self) -> Slot {
         // SAFETY: a part of the same cell.
-        Slot(unsafe { NonNull::new_unchecked(&raw mut (*self.0.as_ptr()).entry) })
+        let entry = unsafe { NonNull::new_unchecked(&raw mut (*self.cell.as_ptr()).entry) };
+        Slot {
+            entry,
+            number: self.number,
+        }
     }
 }

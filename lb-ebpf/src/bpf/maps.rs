@@ -241,12 +241,22 @@ impl Tables for Maps<'_> {
     }
 
     #[inline(always)]
+    fn at(&self, cell: u32, key: &FlowKey) -> Option<Slot> {
+        flow_table::entry_of(&FlowMemory, cell, key)
+    }
+
+    #[inline(always)]
+    fn other_direction(&self, flow: &Slot, key: &FlowKey) -> Option<Slot> {
+        flow_table::entry_of(&FlowMemory, flow.number ^ 1, key)
+    }
+
+    #[inline(always)]
     fn open(
         &self,
         question: &FlowKey,
         answer: &FlowKey,
         write: impl FnOnce(&Slot, &Slot, Opened),
-    ) -> Result<(), InsertError> {
+    ) -> Result<u32, InsertError> {
         turns::open(&FlowMemory, question, answer, write)
     }
 

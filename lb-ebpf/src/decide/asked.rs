@@ -70,7 +70,7 @@ pub fn of_node<T: Tables>(packet: &Packet, tables: &T) {
 #[inline(always)]
 fn note<T: Tables>(flow: &T::Slot, peer: &FlowKey, asked: Asked, tables: &T) {
     flow.with(|entry| entry.role = entry.role.with_asked(asked));
-    if let Some(peer) = tables.look_up(peer) {
+    if let Some(peer) = tables.other_direction(flow, peer) {
         peer.with(|entry| entry.role = entry.role.with_asked(asked));
     }
 }

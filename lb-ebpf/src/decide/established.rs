@@ -56,7 +56,7 @@ fn follow<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T) -> Part {
     }
     let answer = packet.key.answer_to(&rewrite);
     let answer_is_closing = tables
-        .look_up(&answer)
+        .other_direction(flow, &answer)
         .is_none_or(|flow| flow.with(|entry| entry.state.is_closing()));
     if !state.is_closing() && !answer_is_closing {
         // A client that has forgotten its connection: the node's challenge ACK (RFC 5961, section 4)

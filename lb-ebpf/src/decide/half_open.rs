@@ -31,7 +31,7 @@ pub fn advance<T: Tables>(packet: &Packet, flow: &T::Slot, tables: &T, now: u32)
         return Part::Own;
     }
     let answer = packet.key.answer_to(&rewrite);
-    let Some(answers) = tables.look_up(&answer) else {
+    let Some(answers) = tables.other_direction(flow, &answer) else {
         // Somebody is just removing it. The client's next SYN opens the flow anew.
         return Part::Refused(DropReason::NoFlow);
     };

@@ -41,9 +41,8 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
         node,
         now,
     };
-    let (address, port) = if treatment::is_snat(&service) {
-        let port = snat_port(&opening, tables);
-        (packet.key.destination, port)
+    let entered = if treatment::is_snat(&service) {
+        enter_from_pool(&opening, tables)
     } else if client.is_node() {
         // A node of the pool itself: the other node would answer it past the load balancer, and it
         // could not be its own peer. It is the one client that has to be the VIP.
@@ -55,23 +54,24 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
         } else {
             Port::new(service.first_snat_port)
         };
-        let port = vip_out::free_port(&opening, packet.key.destination, first, tables);
-        (packet.key.destination, port)
+        let vip = packet.key.destination;
+        match vip_out::free_port(&opening, vip, first, tables) {
+            NO_PORT => Found::Refused(DropReason::SnatPortsExhausted),
+            port => enter(&opening, vip, port, tables),
+        }
     } else {
-        (packet.key.source, packet.key.source_port)
+        enter(&opening, packet.key.source, packet.key.source_port, tables)
     };
-    if treatment::is_snat(&opening.service) && port == NO_PORT {
-        return Found::Refused(DropReason::SnatPortsExhausted);
+    if matches!(entered, Found::Refused(_)) {
+        return entered;
     }
-    if let Err(error) = enter(&opening, address, port, tables) {
-        removal::release_port(opening.snat_pool(), port, tables);
-        return Found::Refused(refusal(error, &opening));
+    if entered != Found::KnownFlow {
+        tables.count_opened(cell);
     }
-    tables.count_opened(cell);
     if !treatment::is_snat(&opening.service) {
         asked::first(packet, &node, tables, now);
     }
-    Found::Flow
+    entered
 }
 
 #[inline(always)]
@@ -92,24 +92,59 @@ fn service_of<T: Tables>(packet: &Packet, tables: &T) -> Option<Service> {
 /// No port that a pool hands out.
 pub const NO_PORT: Port = Port::new(0);
 
-/// Takes ports of the node's pool until one is free: free is what the flow table does not hold. [`NO_PORT`]
-/// where none of a few is.
-#[inline(never)]
-fn snat_port<T: Tables>(opening: &Opening, tables: &T) -> Port {
+/// Enters a flow that leaves from a port of the node's pool.
+#[inline(always)]
+fn enter_from_pool<T: Tables>(opening: &Opening, tables: &T) -> Found {
     let range = Range {
         first: opening.service.first_snat_port,
         last: opening.service.last_snat_port,
     };
     let pool = opening.node.snat_pool;
-    let first_choice = snat_port::first_choice(tables, pool, range);
+    let turn = snat_port::turn(tables, pool, range);
+    let mut port = snat_port::first_free(tables, pool, range, turn);
+    if port != 0 {
+        // It nearly always is, so the flow table is not asked first.
+        snat_port::claim(tables, pool, port);
+        let entered = enter_from(opening, port, tables);
+        if entered != Found::Refused(DropReason::SnatPortsExhausted) {
+            return entered;
+        }
+    }
+    // The bitmap shows none free, or it is wrong: the flow that has had the port may be gone, another may have it.
+    port = snat_port(opening, if port == 0 { turn } else { port }, tables);
+    if port == 0 {
+        return Found::Refused(DropReason::SnatPortsExhausted);
+    }
+    enter_from(opening, port, tables)
+}
+
+/// Enters a flow that leaves from this port of the VIP, which is given back where that is in vain.
+#[inline(always)]
+fn enter_from<T: Tables>(opening: &Opening, port: u16, tables: &T) -> Found {
+    let port = Port::new(port);
+    let entered = enter(opening, opening.key.destination, port, tables);
+    if !matches!(entered, Found::Flow(_)) {
+        removal::release_port(opening.snat_pool(), port, tables);
+    }
+    entered
+}
+
+/// Takes ports of the node's pool, this one first, until one is free: free is what the flow table does not hold. 0 where
+/// none of a few is, which is no port that a pool hands out.
+#[inline(never)]
+fn snat_port<T: Tables>(opening: &Opening, first: u16, tables: &T) -> u16 {
+    let range = Range {
+        first: opening.service.first_snat_port,
+        last: opening.service.last_snat_port,
+    };
     for attempts in 0..snat_port::TRIES {
-        let port = Port::new(range.choice(first_choice, attempts));
-        snat_port::claim(tables, pool, port.number());
-        if is_free(opening, opening.key.destination, port, tables) {
+        let port = range.choice(first, attempts);
+        snat_port::claim(tables, opening.node.snat_pool, port);
+        if is_free(opening, opening.key.destination, Port::new(port), tables) {
             return port;
         }
     }
-    NO_PORT
+    0
 }
 
 /// True where no flow has the answers that this one would have from that address and port.
@@ -118,36 +153,25 @@ pub fn is_free<T: Tables>(opening: &Opening, address: Ip4, port: Port, tables: &
     tables.look_up(&opening.answer(address, port)).is_none()
 }
 
-/// Why a flow was refused that could not be entered.
-pub const fn refusal(error: InsertError, opening: &Opening) -> DropReason {
-    match error {
-        InsertError::Full => DropReason::FlowTableFull,
-        // Another CPU has just taken the port.
-        _ if treatment::is_snat(&opening.service) => DropReason::SnatPortsExhausted,
-        _ => DropReason::FlowCollision,
-    }
-}
-
 /// Enters both directions of a flow that the node is to see as coming from `address` and `port`.
 #[inline(never)]
-pub fn enter<T: Tables>(
-    opening: &Opening,
-    address: Ip4,
-    port: Port,
-    tables: &T,
-) -> Result<(), InsertError> {
+pub fn enter<T: Tables>(opening: &Opening, address: Ip4, port: Port, tables: &T) -> Found {
     let question = &opening.key;
     let answer = &opening.answer(address, port);
     let entered = tables.open(question, answer, |to_node, to_client, opened| {
         write_question::<T>(opening, address, port, to_node);
         write_answer::<T>(opening, answer, opened, to_client);
     });
-    if entered == Err(InsertError::Known) {
-        // Another CPU has opened the same flow for the same client: that one counts.
-        removal::release_port(opening.snat_pool(), port, tables);
-        return Ok(());
+    match entered {
+        Ok(cell) => Found::Flow(cell),
+        // For the same client: that one counts.
+        Err(InsertError::Known) => Found::KnownFlow,
+        Err(InsertError::Full) => Found::Refused(DropReason::FlowTableFull),
+        Err(InsertError::Taken) if treatment::is_snat(&opening.service) => {
+            Found::Refused(DropReason::SnatPortsExhausted)
+        }
+        Err(InsertError::Taken) => Found::Refused(DropReason::FlowCollision),
     }
-    entered
 }
 
 /// Fills in the entry of the client's packets.

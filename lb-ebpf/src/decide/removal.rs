@@ -30,7 +30,7 @@ pub fn end<T: Tables>(ended: &EndedFlow, tables: &T) -> bool {
     if ended.at_once == 0 {
         let (rewrite, last_seen) = flow.with(|entry| (entry.rewrite, entry.last_seen));
         let answers_seen = tables
-            .look_up(&key.answer_to(&rewrite))
+            .other_direction(&flow, &key.answer_to(&rewrite))
             .map(|answers| answers.with(|entry| entry.last_seen));
         if [Some(last_seen), answers_seen] != ended.last_seen.map(Some) {
             return false;

@@ -9,7 +9,7 @@ use lb_common::{
 
 use super::{
     Found,
-    new_flow::{NO_PORT, enter, is_free, refusal},
+    new_flow::{NO_PORT, enter, is_free},
 };
 use crate::{
     packet::Packet,
@@ -52,11 +52,11 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
     if port == NO_PORT {
         return Found::Refused(DropReason::SnatPortsExhausted);
     }
-    if let Err(error) = enter(&opening, outbound.vip, port, tables) {
-        return Found::Refused(refusal(error, &opening));
+    let entered = enter(&opening, outbound.vip, port, tables);
+    if matches!(entered, Found::Flow(_)) {
+        tables.count_opened(node_cell(outbound.service, outbound.node));
     }
-    tables.count_opened(node_cell(outbound.service, outbound.node));
-    Found::Flow
+    entered
 }
 
 /// The port that a flow may leave from a VIP with: `first`, or another where that is taken; [`NO_PORT`] where none

@@ -29,7 +29,7 @@ impl Unconfirmed {
 
 /// Enters both directions of a flow that is not confirmed, in the place of the one that was opened longest ago;
 /// `write` fills in the entry of the client's packets and that of the answers, and is told when those say that the flow
-/// was opened.
+/// was opened. Returns the cell of the client's packets.
 ///
 /// # Errors
 ///
@@ -40,7 +40,7 @@ pub fn open<M: Memory>(
     question: &FlowKey,
     answer: &FlowKey,
     write: impl FnOnce(&<M::Cell as Cell>::Slot, &<M::Cell as Cell>::Slot, Opened),
-) -> Result<(), InsertError> {
+) -> Result<u32, InsertError> {
     // There is one at least, which the compiler does not know.
     let turns = memory.turns().max(1);
     let mut taken = memory.next_turn();
@@ -59,7 +59,7 @@ pub fn open<M: Memory>(
     if let Some(turn) = memory.turn(number) {
         turn.set(Turn::of_pair(pair).expecting(taken).0);
     }
-    entered
+    entered.map(|()| pair)
 }
 
 /// No cell has this number.

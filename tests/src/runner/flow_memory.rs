@@ -91,7 +91,8 @@ impl<'a> Memory for &'a FlowMemory {
         // Both of a pair: `all` takes them two by two.
         (number < 2 * self.capacity).then(|| {
             cells.entry(number ^ 1).or_insert_with(vacant);
-            PlainCell(Rc::clone(cells.entry(number).or_insert_with(vacant)))
+            let cell = Rc::clone(cells.entry(number).or_insert_with(vacant));
+            PlainCell { cell, number }
         })
     }
 
@@ -185,25 +186,28 @@ impl Bucket for PlainBucket<'_> {
 }
 
 /// A cell.
-pub struct PlainCell(Rc<RefCell<FlowCell>>);
+pub struct PlainCell {
+    cell: Rc<RefCell<FlowCell>>,
+    number: u32,
+}
 
 impl Cell for PlainCell {
     type Slot = PlainSlot;
 
     fn key(&self) -> FlowKey {
-        self.0.borrow().key
+        self.cell.borrow().key
     }
 
     fn set_key(&self, key: FlowKey) {
-        self.0.borrow_mut().key = key;
+        self.cell.borrow_mut().key = key;
     }
 
     fn opened(&self) -> Opened {
-        self.0.borrow().entry.opened
+        self.cell.borrow().entry.opened
     }
 
     fn exchange_opened(&self, old: Opened, new: Opened) -> bool {
-        let mut cell = self.0.borrow_mut();
+        let mut cell = self.cell.borrow_mut();
         let is_old = cell.entry.opened == old;
         if is_old {
             cell.entry.opened = new;
@@ -212,6 +216,9 @@ impl Cell for PlainCell {
     }
 
     fn slot(self) -> PlainSlot {
-        PlainSlot(self.0)
+        PlainSlot {
+            cell: self.cell,
+            number: self.number,
+        }
     }
 }

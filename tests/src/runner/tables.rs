@@ -57,11 +57,16 @@ pub struct PlainTables {
 }
 
 /// An entry of the plain flow table.
-pub struct PlainSlot(pub Rc<RefCell<FlowCell>>);
+pub struct PlainSlot {
+    /// The cell that it is in.
+    pub cell: Rc<RefCell<FlowCell>>,
+    /// Number of the cell.
+    pub number: u32,
+}
 
 impl FlowSlot for PlainSlot {
     fn with<R>(&self, f: impl FnOnce(&mut FlowEntry) -> R) -> R {
-        f(&mut self.0.borrow_mut().entry)
+        f(&mut self.cell.borrow_mut().entry)
     }
 }
 
@@ -126,12 +131,20 @@ impl Tables for PlainTables {
         flow_table::look_up(&&self.flows, key)
     }
 
+    fn at(&self, cell: u32, key: &FlowKey) -> Option<PlainSlot> {
+        flow_table::entry_of(&&self.flows, cell, key)
+    }
+
+    fn other_direction(&self, flow: &PlainSlot, key: &FlowKey) -> Option<PlainSlot> {
+        flow_table::entry_of(&&self.flows, flow.number ^ 1, key)
+    }
+
     fn open(
         &self,
         question: &FlowKey,
         answer: &FlowKey,
         write: impl FnOnce(&PlainSlot, &PlainSlot, Opened),
-    ) -> Result<(), InsertError> {
+    ) -> Result<u32, InsertError> {
         turns::open(&&self.flows, question, answer, write)
     }
 

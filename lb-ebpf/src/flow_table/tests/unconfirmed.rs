@@ -14,7 +14,7 @@ impl Shared {
                 });
             }
         };
-        turns::open(&self, &question(flow), &answer(flow), write)
+        turns::open(&self, &question(flow), &answer(flow), write).map(|_| ())
     }
 
     fn confirm(&self, flow: u32) -> Result<(), InsertError> {
