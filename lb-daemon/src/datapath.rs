@@ -13,6 +13,8 @@ mod flows;
 mod link;
 mod load;
 mod pins;
+#[cfg(test)]
+mod stack;
 mod table;
 
 use aya::{Ebpf, programs::Xdp};

@@ -20,7 +20,7 @@ use super::{
 use crate::indexes::{MAX_RECORDS, Owner, Place};
 
 /// The eBPF object, as built from `lb-ebpf`; empty where the BPF compiler was missing.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/edgelb-xdp"));
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/edgelb-xdp"));
 
 /// The map in which the daemon notes who has which index. The program does not know it.
 pub const SEATS: &str = "SEATS";
