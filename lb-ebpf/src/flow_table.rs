@@ -303,68 +303,67 @@ pub fn put<M: Memory>(memory: &M, key: &FlowKey, number: u32) -> Result<(), Inse
     let Some(first) = bucket_of(memory, hash, 0) else {
         return Err(InsertError::Full);
     };
-    let claim = hash.claim(number);
-    let place = if fill_slots(first, 0..CROWDED, claim) {
-        Place::First
-    } else {
-        fill_elsewhere(memory, first, hash, claim)
-    };
-    if place == Place::None {
-        return Err(InsertError::Full);
+    match fill(memory, first, hash, hash.claim(number)) {
+        Some(place) => claims::settle(memory, first, hash, number, &place),
+        None => Err(InsertError::Full),
     }
-    claims::settle(memory, key, number, place)
 }
 
-/// Which of its buckets a key is in.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    First,
-    Second,
-    Third,
-    /// All of them are full.
-    None,
+/// Where a word was put.
+struct Place<B> {
+    bucket: B,
+    slot: usize,
+    /// As what it is counted in the first bucket of its key.
+    counted: u64,
 }
 
-/// Puts a word into the less crowded of its first two buckets, or into its third.
-#[inline(never)]
-fn fill_elsewhere<M: Memory>(memory: &M, first: M::Bucket, hash: Hash, word: u64) -> Place {
-    let Some(second) = bucket_of(memory, hash, 1) else {
-        return Place::None;
+/// Puts a word into its first bucket, or where that is crowded into the less crowded of its first two, or into its
+/// third.
+#[inline(always)]
+fn fill<M: Memory>(
+    memory: &M,
+    first: M::Bucket,
+    hash: Hash,
+    word: u64,
+) -> Option<Place<M::Bucket>> {
+    let placed = |bucket, slot, counted| {
+        Some(Place {
+            bucket,
+            slot,
+            counted,
+        })
     };
+    if let Some(slot) = fill_slots(first, 0..CROWDED, word) {
+        return placed(first, slot, 0);
+    }
+    let second = bucket_of(memory, hash, 1)?;
     // Counted first: from the moment that the key is there it is looked for.
     first.count_elsewhere(IN_SECOND);
-    if fill_slots(second, 0..CROWDED, word) {
-        return Place::Second;
+    if let Some(slot) = fill_slots(second, 0..CROWDED, word) {
+        return placed(second, slot, IN_SECOND);
     }
-    for slot in CROWDED..SLOTS {
-        if fill_slots(first, slot..slot + 1, word) {
+    for crowded in CROWDED..SLOTS {
+        if let Some(slot) = fill_slots(first, crowded..crowded + 1, word) {
             first.count_elsewhere(IN_SECOND.wrapping_neg());
-            return Place::First;
+            return placed(first, slot, 0);
         }
-        if fill_slots(second, slot..slot + 1, word) {
-            return Place::Second;
+        if let Some(slot) = fill_slots(second, crowded..crowded + 1, word) {
+            return placed(second, slot, IN_SECOND);
         }
     }
     first.count_elsewhere(IN_THIRD.wrapping_sub(IN_SECOND));
-    let Some(third) = bucket_of(memory, hash, 2) else {
-        return Place::None;
-    };
-    if fill_slots(third, 0..SLOTS, word) {
-        return Place::Third;
+    let third = bucket_of(memory, hash, 2)?;
+    if let Some(slot) = fill_slots(third, 0..SLOTS, word) {
+        return placed(third, slot, IN_THIRD);
     }
     first.count_elsewhere(IN_THIRD.wrapping_neg());
-    Place::None
+    None
 }
 
-/// Puts a word into the first of some slots that is free.
+/// Puts a word into the first of some slots that is free: which.
 #[inline(always)]
-fn fill_slots<B: Bucket>(bucket: B, slots: Range<usize>, word: u64) -> bool {
-    for slot in slots {
-        if bucket.load(slot) == 0 && bucket.exchange(slot, 0, word) {
-            return true;
-        }
-    }
-    false
+fn fill_slots<B: Bucket>(bucket: B, mut slots: Range<usize>, word: u64) -> Option<usize> {
+    slots.find(|slot| bucket.load(*slot) == 0 && bucket.exchange(*slot, 0, word))
 }
 
 /// Empties the word that leads from a key to a cell; false where there is none.
@@ -375,12 +374,12 @@ pub fn take_out<M: Memory>(memory: &M, key: &FlowKey, number: u32) -> bool {
     let Some(first) = bucket_of(memory, hash, 0) else {
         return false;
     };
-    if replace(first, word, 0) {
+    if empty(first, word) {
         return true;
     }
     for (number, place) in [(1, IN_SECOND), (2, IN_THIRD)] {
         if let Some(bucket) = bucket_of(memory, hash, number)
-            && replace(bucket, word, 0)
+            && empty(bucket, word)
         {
             first.count_elsewhere(place.wrapping_neg());
             return true;
@@ -389,11 +388,11 @@ pub fn take_out<M: Memory>(memory: &M, key: &FlowKey, number: u32) -> bool {
     false
 }
 
-/// Puts `new` into the slot that holds `old`; false where there is none.
+/// Empties the slot that holds a word; false where there is none.
 #[inline(always)]
-fn replace<B: Bucket>(bucket: B, old: u64, new: u64) -> bool {
+fn empty<B: Bucket>(bucket: B, word: u64) -> bool {
     for slot in 0..SLOTS {
-        if bucket.load(slot) == old && bucket.exchange(slot, old, new) {
+        if bucket.load(slot) == word && bucket.exchange(slot, word, 0) {
             return true;
         }
     }

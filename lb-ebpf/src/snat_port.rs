@@ -85,7 +85,7 @@ const ROUNDS: u32 = 24;
 
 /// The first port at or after `start`, around the end of the range, whose bit is clear; 0 when none is
 /// found, a number that is no port of a pool.
-#[inline(never)]
+#[inline(always)]
 pub fn first_free(tables: &impl Tables, pool: u16, range: Range, start: u16) -> u16 {
     let (first_word, last_word) = (range.first / 64, range.last / 64);
     let mut from = start / 64;

@@ -9,7 +9,7 @@ use lb_common::{
 use crate::{spread, tables::Tables};
 
 /// The index of the node, or [`NO_NODE`].
-#[inline(never)]
+#[inline(always)]
 pub fn node<T: Tables>(key: &FlowKey, service: &Service, tables: &T, now: u32) -> u8 {
     let at = |slot| tables.ring_slot(service.index, slot).unwrap_or(NO_NODE);
     if service.choice == Choice::Source as u8 {

@@ -5,44 +5,30 @@
 //! emptied meanwhile. So of two that put in a key one at least sees the other, the one with the lower number takes
 //! the slot of the other, and one of them stays, wherever each of them is interrupted and for how long.
 
-use lb_common::{
-    flow::FlowKey,
-    flow_index::{ELSEWHERE, Hash, IN_SECOND, IN_THIRD, SLOTS},
-};
+use lb_common::flow_index::{ELSEWHERE, Hash, SLOTS};
 
-use super::{BUCKETS, Bucket, Memory, Place, bucket_of, replace};
+use super::{BUCKETS, Bucket, Memory, Place, bucket_of};
 use crate::tables::InsertError;
 
 /// Makes a claim the word, or takes it back.
 #[inline(always)]
 pub fn settle<M: Memory>(
     memory: &M,
-    key: &FlowKey,
+    first: M::Bucket,
+    hash: Hash,
     number: u32,
-    place: Place,
+    place: &Place<M::Bucket>,
 ) -> Result<(), InsertError> {
-    let hash = Hash::of(key, memory.seed());
     let claim = hash.claim(number);
-    let first = bucket_of(memory, hash, 0).ok_or(InsertError::Full)?;
-    let (bucket, counted) = match place {
-        Place::First => (first, 0),
-        Place::Second => (
-            bucket_of(memory, hash, 1).ok_or(InsertError::Full)?,
-            IN_SECOND,
-        ),
-        _ => (
-            bucket_of(memory, hash, 2).ok_or(InsertError::Full)?,
-            IN_THIRD,
-        ),
-    };
     let stands = (is_only(first, hash, claim) && first.load(ELSEWHERE) == 0)
-        || is_lowest(memory, key, claim);
-    if stands && replace(bucket, claim, hash.word(number)) {
+        || is_lowest(memory, hash, claim);
+    let Place { bucket, slot, .. } = *place;
+    if stands && bucket.exchange(slot, claim, hash.word(number)) {
         return Ok(());
     }
     // Somebody with a lower number may have emptied it.
-    replace(bucket, claim, 0);
-    first.count_elsewhere(counted.wrapping_neg());
+    bucket.exchange(slot, claim, 0);
+    first.count_elsewhere(place.counted.wrapping_neg());
     Err(InsertError::Taken)
 }
 
@@ -61,8 +47,7 @@ fn is_only<B: Bucket>(bucket: B, hash: Hash, claim: u64) -> bool {
 /// True where no other has the tag of a claim and none has claimed it with a lower number. Empties the claims with
 /// higher ones.
 #[inline(never)]
-fn is_lowest<M: Memory>(memory: &M, key: &FlowKey, claim: u64) -> bool {
-    let hash = Hash::of(key, memory.seed());
+fn is_lowest<M: Memory>(memory: &M, hash: Hash, claim: u64) -> bool {
     for number in 0..BUCKETS {
         let Some(bucket) = bucket_of(memory, hash, number) else {
             return false;

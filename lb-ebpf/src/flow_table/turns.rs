@@ -67,7 +67,7 @@ const NO_PAIR: u32 = u32::MAX;
 
 /// Takes hold of a turn and pushes out the flow that has it. Returns the first of its cells, [`NO_PAIR`] where
 /// somebody is at it: the flow is just being opened, confirmed or removed.
-#[inline(never)]
+#[inline(always)]
 fn take<M: Memory>(memory: &M, number: u32) -> u32 {
     let Some(word) = memory.turn(number) else {
         return NO_PAIR;
