@@ -13,7 +13,7 @@ use lb_common::bench_wire::behaviour;
 use super::{
     contender::Contender,
     frames::Kind,
-    generator::{Amount, Lane, Sent},
+    generator::{Amount, Lane, send},
     handshakes::{self, SIZE, templates},
     rates::checked,
     setup::{Ends, Order, Wire},
@@ -50,63 +50,85 @@ pub fn measure(flows: u64, options: &Options, folder: &Folder) -> Result<Vec<Sec
     handshakes::open(&mut wire, 0, flows)?;
     let data = templates(&wire, Kind::Data, 0, flows, SIZE);
     wire.instruments.set_templates(0, &data)?;
-    let mut samples = [Vec::new(), Vec::new(), Vec::new()];
+    let mut rates = [Vec::new(), Vec::new(), Vec::new()];
+    let mut slower = [Vec::new(), Vec::new()];
     for _ in 0..options.rounds_or(5) {
-        let [still, sweeping, listing] = &mut samples;
-        still.push(while_still(&mut wire, flows, options)?.mpps());
-        sweeping.push(send(&mut wire, flows, options)?.mpps());
-        listing.push(while_listing(&mut wire, flows, options)?.mpps());
+        let sweeping = in_turns(&mut wire, flows, options)?;
+        let listing = while_listing(&mut wire, flows, options)?;
+        rates[0].extend([sweeping.still, listing.still]);
+        rates[1].push(sweeping.at_work);
+        rates[2].push(listing.at_work);
+        slower[0].push(sweeping.slower());
+        slower[1].push(listing.slower());
     }
-    let [still, sweeping, listing] = &samples;
-    let slower = |samples: &[f64]| -> Vec<f64> {
-        let pairs = samples.iter().zip(still);
-        pairs
-            .map(|(rate, still)| 100.0 * (1.0 - rate / still))
-            .collect()
-    };
+    let [still, sweeping, listing] = &rates;
     let mut section = Section::new(
         SECTION,
         "edgelb with two arms, frames of 64 bytes of established flows in random order: while its daemon stands still, \
-         while it sweeps for idle flows once a second, and while `edgelb flows` is called again and again.",
+         while it sweeps for idle flows once a second, and while `edgelb flows` is called again and again. A round is \
+         short runs with the daemon at work and standing still, in turns.",
     );
     let (flows, unit) = (Some(flows), Unit::MegapacketsPerSecond);
     section.add("daemon stands still", flows, unit, still);
     section.add("sweeps", flows, unit, sweeping);
     section.add("all flows are listed", flows, unit, listing);
     section.compare_to("daemon stands still");
-    section.add(SWEEPING, flows, Unit::Percent, &slower(sweeping));
-    section.add(LISTING, flows, Unit::Percent, &slower(listing));
+    section.add(SWEEPING, flows, Unit::Percent, &slower[0]);
+    section.add(LISTING, flows, Unit::Percent, &slower[1]);
     Ok(vec![section])
 }
 
-/// Several sweeps long.
-fn send(wire: &mut Wire, flows: u64, options: &Options) -> Result<Sent> {
-    let time = Duration::from_millis(if options.quick { 100 } else { 3000 });
-    checked(wire, &[Lane::one(flows as u32)], SIZE, Amount::For(time))
+/// Two rates in Mpps that were taken in turns.
+struct Rates {
+    still: f64,
+    at_work: f64,
 }
 
-/// What was forwarded cannot be asked of a daemon that stands still.
-fn while_still(wire: &mut Wire, flows: u64, options: &Options) -> Result<Sent> {
-    let time = Duration::from_millis(if options.quick { 100 } else { 1000 });
-    let paused = wire.pause()?;
+impl Rates {
+    /// How much slower packets are while the daemon is at work, in percent.
+    fn slower(&self) -> f64 {
+        100.0 * (1.0 - self.at_work / self.still)
+    }
+}
+
+/// The rates with a daemon that stands still and with one at work. The machine is faster and slower for seconds at a
+/// time, so neither is measured for as long.
+fn in_turns(wire: &mut Wire, flows: u64, options: &Options) -> Result<Rates> {
+    let (turns, time) = if options.quick {
+        (1, Duration::from_millis(100))
+    } else {
+        (6, Duration::from_millis(400))
+    };
     let lanes = [Lane::one(flows as u32)];
-    let sent = super::generator::send(wire, &lanes, SIZE, Amount::For(time));
-    drop(paused);
-    sent
+    let mut rates = Rates {
+        still: 0.0,
+        at_work: 0.0,
+    };
+    for _ in 0..turns {
+        // What was forwarded cannot be asked of a daemon that stands still.
+        let paused = wire.pause()?;
+        let still = send(wire, &lanes, SIZE, Amount::For(time))?;
+        drop(paused);
+        let at_work = checked(wire, &lanes, SIZE, Amount::For(time))?;
+        rates.still += still.mpps() / f64::from(turns);
+        rates.at_work += at_work.mpps() / f64::from(turns);
+    }
+    Ok(rates)
 }
 
-fn while_listing(wire: &mut Wire, flows: u64, options: &Options) -> Result<Sent> {
+/// The same where the daemon at work lists all flows: it goes on where it stood still.
+fn while_listing(wire: &mut Wire, flows: u64, options: &Options) -> Result<Rates> {
     let instance = wire.edgelb()?.instance.clone();
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
         let lists = scope.spawn(|| list_until(&over, &instance));
-        let sent = send(wire, flows, options);
+        let rates = in_turns(wire, flows, options);
         over.store(true, Ordering::Relaxed);
         let lists = lists
             .join()
             .map_err(|_| anyhow!("the lister has panicked"))??;
         ensure!(lists > 0, "the flows were not listed once");
-        sent
+        rates
     })
 }
 

@@ -74,27 +74,24 @@ pub fn measure(options: &Options, folder: &Folder) -> Result<Vec<Section>> {
     let most = loads.iter().map(|load| load.count).max().unwrap_or(0);
     let order = Order {
         arrangement: Arrangement::TwoArm,
-        flows: loads.iter().map(|load| load.count).sum::<u64>() + new * 12,
+        flows: loads.iter().map(|load| load.count).sum::<u64>() + new * 2,
         templates: most.max(new) as u32,
         cpus: 1,
         ends: Ends::Instruments,
     };
-    let mut wire = Wire::build(Contender::Edgelb, order, folder)?;
-    let mut next = most;
-    let mut rates = [Vec::new(), Vec::new()];
+    let (mut empty, mut full) = (Vec::new(), Vec::new());
     let mut held = [0; 3];
-    for rates in &mut rates {
-        for _ in 0..options.rounds_or(5) {
-            rates.push(new_flows::open(&mut wire, next, next + new)?);
-            next += new;
+    // A full pool does not become empty again, and the two are to be measured in turns.
+    for _ in 0..options.rounds_or(5) {
+        let mut wire = Wire::build(Contender::Edgelb, order, folder)?;
+        empty.push(rate(&mut wire, most, new)?);
+        drop(wire);
+        let mut wire = Wire::build(Contender::Edgelb, order, folder)?;
+        for (held, load) in held.iter_mut().zip(&loads) {
+            *held = hold(&mut wire, load)?;
         }
-        if held == [0; 3] {
-            for (held, load) in held.iter_mut().zip(&loads) {
-                *held = hold(&mut wire, load)?;
-            }
-        }
+        full.push(rate(&mut wire, most, new)?);
     }
-    let [empty, full] = &rates;
     let mut section = Section::new(
         SECTION,
         format!(
@@ -106,20 +103,25 @@ pub fn measure(options: &Options, folder: &Folder) -> Result<Vec<Section>> {
         let name = format!("{} connections held", load.name);
         section.add(&name, None, Unit::Count, &[held as f64]);
     }
-    section.add("new connections, empty pool", None, Unit::PerSecond, empty);
-    section.add("new connections, beside them", None, Unit::PerSecond, full);
+    section.add("new connections, empty pool", None, Unit::PerSecond, &empty);
+    section.add("new connections, beside them", None, Unit::PerSecond, &full);
     section.compare_to("new connections, empty pool");
     let speed = full
         .iter()
-        .zip(empty)
+        .zip(&empty)
         .map(|(full, empty)| 100.0 * full / empty);
     section.add(SPEED, None, Unit::Percent, &speed.collect::<Vec<_>>());
     Ok(vec![section])
 }
 
+/// New connections per second of clients from `first` on, once everything is warm.
+fn rate(wire: &mut Wire, first: u64, new: u64) -> Result<f64> {
+    new_flows::open(wire, first, first + new)?;
+    new_flows::open(wire, first + new, first + 2 * new)
+}
+
 /// Opens the connections of a VIP: how many edgelb says that it holds.
 fn hold(wire: &mut Wire, load: &Load) -> Result<u64> {
-    let before = established(wire, load)?;
     let mut first: Vec<Template> = (0..load.count)
         .map(|flow| frames::template(load.kind, plan::client(flow), load.vip, SIZE))
         .collect();
@@ -136,7 +138,7 @@ fn hold(wire: &mut Wire, load: &Load) -> Result<u64> {
     wire.instruments.behave(behaviour::SINK)?;
     let deadline = Instant::now() + COUNTED;
     loop {
-        let held = established(wire, load)?.saturating_sub(before);
+        let held = established(wire, load)?;
         if held >= load.count {
             return Ok(held);
         }
