@@ -6,7 +6,7 @@
 //!
 //! Several CPUs use it at once, and look-ups never wait. What makes that right:
 //!
-//! - A word of the index changes by compare and exchange only, between empty and taken.
+//! - A word of the index changes by compare and exchange only, between empty, claimed and taken.
 //! - The cells of a flow are written before the first word leads to them, and belong to who took them.
 //! - No two words of a bucket have the same tag: a look-up has one candidate. A word is put in as a claim, which
 //!   becomes the word where no other has its tag, and of several claims the one to the lowest cell does
