@@ -29,6 +29,8 @@ pub const SIZES: [usize; 2] = [64, 1400];
 
 /// Row of the packets that edgelb routes.
 pub const MEDIA: &str = "edgelb, routed media";
+/// Row of how many that are, of the frames that bare XDP sends on in turns with them.
+pub const MEDIA_SHARE: &str = "edgelb, routed media: of bare XDP";
 
 /// Ports of a node that media come to.
 const MEDIA_PORTS: u64 = 10_000;
@@ -186,7 +188,7 @@ pub fn add(section: &mut Section, name: &str, flows: Option<u64>, samples: &[Sen
     }
 }
 
-/// Media to the nodes' own addresses, in so many conversations: edgelb routes them.
+/// Media to the nodes' own addresses, in so many conversations: edgelb routes them. In turns with bare XDP, once more.
 fn media(
     wires: &mut [Wire],
     conversations: u64,
@@ -194,10 +196,8 @@ fn media(
     options: &Options,
     section: &mut Section,
 ) -> Result<()> {
-    let Some(wire) = wires
-        .iter_mut()
-        .find(|wire| wire.contender == Contender::Edgelb)
-    else {
+    let place = |contender| wires.iter().position(|wire| wire.contender == contender);
+    let (Some(bare), Some(edgelb)) = (place(Contender::Bare), place(Contender::Edgelb)) else {
         return Ok(());
     };
     let mut datagrams: Vec<_> = (0..conversations)
@@ -209,12 +209,18 @@ fn media(
         })
         .collect();
     frames::shuffle(&mut datagrams);
-    wire.instruments.set_templates(0, &datagrams)?;
+    let frames = templates(&wires[bare], Kind::Data, 0, conversations, size);
+    wires[bare].instruments.set_templates(0, &frames)?;
+    wires[edgelb].instruments.set_templates(0, &datagrams)?;
     let lanes = [Lane::one(datagrams.len() as u32)];
-    let mut samples = Vec::new();
+    let (mut samples, mut shares) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds_or(5) {
-        samples.push(checked(wire, &lanes, size, Amount::For(time(options)))?);
+        let bare = take_turn(wires, bare, &lanes, size, options)?;
+        let media = take_turn(wires, edgelb, &lanes, size, options)?;
+        shares.push(100.0 * media.mpps() / bare.mpps());
+        samples.push(media);
     }
     add(section, MEDIA, Some(conversations), &samples);
+    section.add(MEDIA_SHARE, Some(conversations), Unit::Percent, &shares);
     Ok(())
 }
