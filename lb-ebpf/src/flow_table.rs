@@ -27,7 +27,7 @@ use lb_common::{
 use crate::tables::{FlowSlot, InsertError};
 
 /// Where the table lies.
-pub trait Memory {
+pub trait Memory: Sized {
     /// A bucket of the index.
     type Bucket: Bucket;
     /// A cell.
@@ -57,11 +57,17 @@ pub trait Memory {
     fn turn(&self, number: u32) -> Option<Self::Turn>;
 
     /// Calls [`put`].
-    fn put(&self, key: &FlowKey, number: u32) -> Result<(), InsertError>;
+    fn put(&self, key: &FlowKey, number: u32) -> Result<(), InsertError> {
+        put(self, key, number)
+    }
     /// Calls [`take_out`].
-    fn take_out(&self, key: &FlowKey, number: u32) -> bool;
+    fn take_out(&self, key: &FlowKey, number: u32) -> bool {
+        take_out(self, key, number)
+    }
     /// Calls [`search`].
-    fn search(&self, key: &FlowKey, among: Among) -> Option<u32>;
+    fn search(&self, key: &FlowKey, among: Among) -> Option<u32> {
+        search(self, key, among)
+    }
 }
 
 /// The word of a turn ([`lb_common::turn::Turn`]).
@@ -115,8 +121,9 @@ pub enum Among {
 pub fn find<M: Memory>(memory: &M, key: &FlowKey) -> Option<<M::Cell as Cell>::Slot> {
     let hash = Hash::of(key, memory.seed());
     let first = memory.bucket(hash.first(memory.mask()))?;
-    match scan(memory, first, hash, key) {
-        Some(cell) => Some(cell.slot()),
+    let number = hash.cell(candidate(first, |word| hash.has_tag(word)));
+    match number.and_then(|number| entry_of(memory, number, key)) {
+        Some(entry) => Some(entry),
         None if first.load(ELSEWHERE) == 0 => None,
         None => look_up(memory, key),
     }
@@ -140,6 +147,16 @@ pub fn entry_of<M: Memory>(
     (cell.key() == *key).then(|| cell.slot())
 }
 
+/// The entry of the packets that go the other way in the flow that has this cell, where they have this key.
+#[inline(always)]
+pub fn other_direction<M: Memory>(
+    memory: &M,
+    number: u32,
+    key: &FlowKey,
+) -> Option<<M::Cell as Cell>::Slot> {
+    entry_of(memory, number ^ 1, key)
+}
+
 /// The cell of a key.
 #[inline(always)]
 pub fn search<M: Memory>(memory: &M, key: &FlowKey, among: Among) -> Option<u32> {
@@ -151,7 +168,7 @@ pub fn search<M: Memory>(memory: &M, key: &FlowKey, among: Among) -> Option<u32>
             word = candidate(bucket, |word| hash.has_tag_or_claim(word));
         }
         if let Some(number) = hash.cell(word)
-            && memory.cell(number).is_some_and(|cell| cell.key() == *key)
+            && entry_of(memory, number, key).is_some()
         {
             return Some(number);
         }
@@ -160,13 +177,6 @@ pub fn search<M: Memory>(memory: &M, key: &FlowKey, among: Among) -> Option<u32>
         }
     }
     None
-}
-
-#[inline(always)]
-fn scan<M: Memory>(memory: &M, bucket: M::Bucket, hash: Hash, key: &FlowKey) -> Option<M::Cell> {
-    memory
-        .cell(hash.cell(candidate(bucket, |word| hash.has_tag(word)))?)
-        .filter(|cell| cell.key() == *key)
 }
 
 /// The one word of a bucket that may lead to a cell; 0 where none does.

@@ -6,7 +6,7 @@ use lb_common::{
     service::{NO_POOL, Node, Service, Treatment, node_cell},
 };
 
-use crate::checksum;
+use crate::{checksum, snat_port::Range};
 
 /// A flow that is about to be opened.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +61,15 @@ impl Opening {
             self.node.snat_pool
         } else {
             NO_POOL
+        }
+    }
+
+    /// The ports of the VIP that the flow may leave from.
+    #[inline(always)]
+    pub const fn snat_range(&self) -> Range {
+        Range {
+            first: self.service.first_snat_port,
+            last: self.service.last_snat_port,
         }
     }
 

@@ -247,7 +247,7 @@ impl Tables for Maps<'_> {
 
     #[inline(always)]
     fn other_direction(&self, flow: &Slot, key: &FlowKey) -> Option<Slot> {
-        flow_table::entry_of(&FlowMemory, flow.number ^ 1, key)
+        flow_table::other_direction(&FlowMemory, flow.number, key)
     }
 
     #[inline(always)]

@@ -10,7 +10,7 @@ use lb_common::{
 use super::{Found, asked, choice, removal, vip_out};
 use crate::{
     packet::{Packet, Transport},
-    snat_port::{self, Range},
+    snat_port,
     tables::{FlowSlot as _, InsertError, Owner, Tables},
     treatment::{self, Opening},
 };
@@ -62,13 +62,7 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
     } else {
         enter(&opening, packet.key.source, packet.key.source_port, tables)
     };
-    if matches!(entered, Found::Refused(_)) {
-        return entered;
-    }
-    if entered != Found::KnownFlow {
-        tables.count_opened(cell);
-    }
-    if !treatment::is_snat(&opening.service) {
+    if !treatment::is_snat(&opening.service) && !matches!(entered, Found::Refused(_)) {
         asked::first(packet, &node, tables, now);
     }
     entered
@@ -95,33 +89,28 @@ pub const NO_PORT: Port = Port::new(0);
 /// Enters a flow that leaves from a port of the node's pool.
 #[inline(always)]
 fn enter_from_pool<T: Tables>(opening: &Opening, tables: &T) -> Found {
-    let range = Range {
-        first: opening.service.first_snat_port,
-        last: opening.service.last_snat_port,
-    };
+    let range = opening.snat_range();
     let pool = opening.node.snat_pool;
     let turn = snat_port::turn(tables, pool, range);
-    let mut port = snat_port::first_free(tables, pool, range, turn);
-    if port != 0 {
+    let free = snat_port::first_free(tables, pool, range, turn);
+    if free != 0 {
         // It nearly always is, so the flow table is not asked first.
-        snat_port::claim(tables, pool, port);
-        let entered = enter_from(opening, port, tables);
+        snat_port::claim(tables, pool, free);
+        let entered = enter_from(opening, Port::new(free), tables);
         if entered != Found::Refused(DropReason::SnatPortsExhausted) {
             return entered;
         }
     }
     // The bitmap shows none free, or it is wrong: the flow that has had the port may be gone, another may have it.
-    port = snat_port(opening, if port == 0 { turn } else { port }, tables);
-    if port == 0 {
-        return Found::Refused(DropReason::SnatPortsExhausted);
+    match snat_port(opening, if free == 0 { turn } else { free }, tables) {
+        NO_PORT => Found::Refused(DropReason::SnatPortsExhausted),
+        port => enter_from(opening, port, tables),
     }
-    enter_from(opening, port, tables)
 }
 
 /// Enters a flow that leaves from this port of the VIP, which is given back where that is in vain.
 #[inline(always)]
-fn enter_from<T: Tables>(opening: &Opening, port: u16, tables: &T) -> Found {
-    let port = Port::new(port);
+fn enter_from<T: Tables>(opening: &Opening, port: Port, tables: &T) -> Found {
     let entered = enter(opening, opening.key.destination, port, tables);
     if !matches!(entered, Found::Flow(_)) {
         removal::release_port(opening.snat_pool(), port, tables);
@@ -129,22 +118,19 @@ fn enter_from<T: Tables>(opening: &Opening, port: u16, tables: &T) -> Found {
     entered
 }
 
-/// Takes ports of the node's pool, this one first, until one is free: free is what the flow table does not hold. 0 where
-/// none of a few is, which is no port that a pool hands out.
+/// Takes ports of the node's pool, this one first, until one is free: free is what the flow table does not hold.
+/// [`NO_PORT`] where none of a few is.
 #[inline(never)]
-fn snat_port<T: Tables>(opening: &Opening, first: u16, tables: &T) -> u16 {
-    let range = Range {
-        first: opening.service.first_snat_port,
-        last: opening.service.last_snat_port,
-    };
+fn snat_port<T: Tables>(opening: &Opening, first: u16, tables: &T) -> Port {
+    let range = opening.snat_range();
     for attempts in 0..snat_port::TRIES {
-        let port = range.choice(first, attempts);
-        snat_port::claim(tables, opening.node.snat_pool, port);
-        if is_free(opening, opening.key.destination, Port::new(port), tables) {
+        let port = Port::new(range.choice(first, attempts));
+        snat_port::claim(tables, opening.node.snat_pool, port.number());
+        if is_free(opening, opening.key.destination, port, tables) {
             return port;
         }
     }
-    0
+    NO_PORT
 }
 
 /// True where no flow has the answers that this one would have from that address and port.
@@ -163,7 +149,10 @@ pub fn enter<T: Tables>(opening: &Opening, address: Ip4, port: Port, tables: &T)
         write_answer::<T>(opening, answer, opened, to_client);
     });
     match entered {
-        Ok(cell) => Found::Flow(cell),
+        Ok(cell) => {
+            tables.count_opened(node_cell(opening.service.index, opening.index));
+            Found::Flow(cell)
+        }
         // For the same client: that one counts.
         Err(InsertError::Known) => Found::KnownFlow,
         Err(InsertError::Full) => Found::Refused(DropReason::FlowTableFull),

@@ -4,20 +4,14 @@
 use lb_common::{
     drop_reason::DropReason,
     net::{Ip4, Port, Protocol},
-    service::{Choice, NO_POOL, Node, Service, ServiceKey, Treatment, node_cell},
+    service::{Choice, NO_POOL, Node, Service, ServiceKey, Treatment},
 };
 
 use super::{
     Found,
     new_flow::{NO_PORT, enter, is_free},
 };
-use crate::{
-    packet::Packet,
-    snat_port::{Range, TRIES},
-    spread,
-    tables::Tables,
-    treatment::Opening,
-};
+use crate::{packet::Packet, snat_port::TRIES, spread, tables::Tables, treatment::Opening};
 
 /// Enters the flow of a SYN that leaves from a VIP, and is not for one: to a VIP of its own pool the node is a client
 /// like any other. [`Found::None`] where it is routed as it is, or dropped.
@@ -52,21 +46,14 @@ pub fn open<T: Tables>(packet: &Packet, tables: &T, now: u32) -> Found {
     if port == NO_PORT {
         return Found::Refused(DropReason::SnatPortsExhausted);
     }
-    let entered = enter(&opening, outbound.vip, port, tables);
-    if matches!(entered, Found::Flow(_)) {
-        tables.count_opened(node_cell(outbound.service, outbound.node));
-    }
-    entered
+    enter(&opening, outbound.vip, port, tables)
 }
 
 /// The port that a flow may leave from a VIP with: `first`, or another where that is taken; [`NO_PORT`] where none
 /// of a few is free.
 #[inline(never)]
 pub fn free_port<T: Tables>(opening: &Opening, vip: Ip4, first: Port, tables: &T) -> Port {
-    let range = Range {
-        first: opening.service.first_snat_port,
-        last: opening.service.last_snat_port,
-    };
+    let range = opening.snat_range();
     let turn = range.choice(
         range.first.wrapping_add(spread::slot(&opening.key) as u16),
         0,

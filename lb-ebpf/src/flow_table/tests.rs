@@ -20,7 +20,7 @@ use lb_common::{
 };
 use zerocopy::FromZeros as _;
 
-use super::{Among, Bucket, Cell, Memory, TurnWord, find, insert, look_up, remove};
+use super::{Bucket, Cell, Memory, TurnWord, find, insert, look_up, remove};
 use crate::tables::{FlowSlot, InsertError};
 
 /// What a lock holds. One that is poisoned has failed its test already.
@@ -131,18 +131,6 @@ impl<'a> Memory for &'a Shared {
 
     fn turn(&self, number: u32) -> Option<InTurn<'a>> {
         self.turns.get(number as usize).map(InTurn)
-    }
-
-    fn put(&self, key: &FlowKey, number: u32) -> Result<(), InsertError> {
-        super::put(self, key, number)
-    }
-
-    fn take_out(&self, key: &FlowKey, number: u32) -> bool {
-        super::take_out(self, key, number)
-    }
-
-    fn search(&self, key: &FlowKey, among: Among) -> Option<u32> {
-        super::search(self, key, among)
     }
 }
 

@@ -11,10 +11,7 @@ use lb_common::{
     flow_index::{BUCKET_WORDS, BucketWords, ELSEWHERE, buckets},
 };
 use lb_daemon::datapath::Pair;
-use lb_ebpf::{
-    flow_table::{self, Among, Bucket, Cell, Memory, TurnWord},
-    tables::InsertError,
-};
+use lb_ebpf::flow_table::{Bucket, Cell, Memory, TurnWord};
 use zerocopy::FromBytes as _;
 
 use super::tables::PlainSlot;
@@ -123,18 +120,6 @@ impl<'a> Memory for &'a FlowMemory {
 
     fn turn(&self, number: u32) -> Option<PlainTurn<'a>> {
         self.turns.get(number as usize).map(PlainTurn)
-    }
-
-    fn put(&self, key: &FlowKey, number: u32) -> Result<(), InsertError> {
-        flow_table::put(self, key, number)
-    }
-
-    fn take_out(&self, key: &FlowKey, number: u32) -> bool {
-        flow_table::take_out(self, key, number)
-    }
-
-    fn search(&self, key: &FlowKey, among: Among) -> Option<u32> {
-        flow_table::search(self, key, among)
     }
 }
 

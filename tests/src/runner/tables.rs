@@ -136,7 +136,7 @@ impl Tables for PlainTables {
     }
 
     fn other_direction(&self, flow: &PlainSlot, key: &FlowKey) -> Option<PlainSlot> {
-        flow_table::entry_of(&&self.flows, flow.number ^ 1, key)
+        flow_table::other_direction(&&self.flows, flow.number, key)
     }
 
     fn open(

@@ -50,18 +50,15 @@ pub fn measure(flows: u64, options: &Options, folder: &Folder) -> Result<Vec<Sec
     handshakes::open(&mut wire, 0, flows)?;
     let data = templates(&wire, Kind::Data, 0, flows, SIZE);
     wire.instruments.set_templates(0, &data)?;
-    let mut rates = [Vec::new(), Vec::new(), Vec::new()];
-    let mut slower = [Vec::new(), Vec::new()];
+    let (mut sweeping, mut listing) = (Vec::new(), Vec::new());
     for _ in 0..options.rounds_or(5) {
-        let sweeping = in_turns(&mut wire, flows, options)?;
-        let listing = while_listing(&mut wire, flows, options)?;
-        rates[0].extend([sweeping.still, listing.still]);
-        rates[1].push(sweeping.at_work);
-        rates[2].push(listing.at_work);
-        slower[0].push(sweeping.slower());
-        slower[1].push(listing.slower());
+        sweeping.push(in_turns(&mut wire, flows, options)?);
+        listing.push(while_listing(&mut wire, flows, options)?);
     }
-    let [still, sweeping, listing] = &rates;
+    let all = |rates: &[Rates], figure: fn(&Rates) -> f64| -> Vec<f64> {
+        rates.iter().map(figure).collect()
+    };
+    let still = [&sweeping, &listing].map(|rates| all(rates, |rates| rates.still));
     let mut section = Section::new(
         SECTION,
         "edgelb with two arms, frames of 64 bytes of established flows in random order: while its daemon stands still, \
@@ -69,12 +66,14 @@ pub fn measure(flows: u64, options: &Options, folder: &Folder) -> Result<Vec<Sec
          short runs with the daemon at work and standing still, in turns.",
     );
     let (flows, unit) = (Some(flows), Unit::MegapacketsPerSecond);
-    section.add("daemon stands still", flows, unit, still);
-    section.add("sweeps", flows, unit, sweeping);
-    section.add("all flows are listed", flows, unit, listing);
+    section.add("daemon stands still", flows, unit, &still.concat());
+    for (row, rates) in [("sweeps", &sweeping), ("all flows are listed", &listing)] {
+        section.add(row, flows, unit, &all(rates, |rates| rates.at_work));
+    }
     section.compare_to("daemon stands still");
-    section.add(SWEEPING, flows, Unit::Percent, &slower[0]);
-    section.add(LISTING, flows, Unit::Percent, &slower[1]);
+    for (row, rates) in [(SWEEPING, &sweeping), (LISTING, &listing)] {
+        section.add(row, flows, Unit::Percent, &all(rates, Rates::slower));
+    }
     Ok(vec![section])
 }
 
